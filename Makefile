@@ -1,0 +1,87 @@
+# The commands that people, tox and CI run. `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+
+bin := $(VENV)/bin
+# What is installed is remembered inside the venv, so removing it forgets both.
+dev := $(VENV)/.installed-dev
+demo := $(VENV)/.installed-demo
+pip := $(bin)/python -m pip install --quiet --disable-pip-version-check
+
+# Raw pyzmq beside pseud: it is what the ratios are made of.
+BENCH_PEERS ?= zmq-fd,zmq-1f,zmq-reqrep,pseud-*
+BENCH_LOADS ?= seq,pipe,fan
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Two pips in one venv would get in each other's way.
+.NOTPARALLEL:
+.PHONY: venv demo test lint types docs coverage bench clean help
+
+venv: $(dev)  ## Make .venv with everything for development
+
+demo: $(demo)  ## See two programs call each other, both ways
+	@echo '== running examples/demo.py'
+	@$(bin)/python examples/demo.py
+
+test: $(dev)  ## Run the tests (ARGS='-k name' for some of them)
+	@echo '== running the tests'
+	@$(bin)/python -m pytest $(ARGS)
+
+lint: $(dev)  ## Check the style
+	@echo '== ruff check, ruff format --check'
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+
+types: $(dev)  ## Check the static types
+	@echo '== mypy'
+	@$(bin)/mypy
+
+docs: $(dev)  ## Build the documentation in docs/_build/html
+	@echo '== building docs/_build/html'
+	@$(bin)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+
+coverage: $(dev)  ## Measure what the tests cover; all branches of the core must be
+	@echo '== running the tests under coverage'
+	@$(bin)/coverage erase
+	@$(bin)/coverage run -m pytest $(ARGS)
+	@$(bin)/coverage combine --quiet
+	@echo '== coverage of pseud/_core'
+	@$(bin)/coverage report --include='pseud/_core/*' --fail-under=100
+	@echo '== coverage of pseud'
+	@$(bin)/coverage report
+
+bench: $(dev)  ## Compare pseud with raw pyzmq (BENCH_PEERS, BENCH_LOADS)
+	@echo '== benchmarks of $(BENCH_PEERS): $(BENCH_LOADS)'
+	@$(bin)/python benchmarks/peers.py run --peers '$(BENCH_PEERS)' --loads '$(BENCH_LOADS)'
+
+clean:  ## Remove .venv and everything that was built
+	rm -rf $(VENV) .tox .coverage .coverage.* htmlcov docs/_build build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# An existing venv is kept: pip only adds to it.
+define ensure_venv
+@test -x $(bin)/python || { \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'pseud needs Python 3.11 or newer; name one: make PYTHON=python3.11' >&2; \
+		exit 1; }; \
+	echo '== making $(VENV)'; \
+	$(PYTHON) -m venv $(VENV); }
+endef
+
+$(dev): pyproject.toml
+	$(ensure_venv)
+	@echo '== installing pseud and its development tools into $(VENV) (a minute or two)'
+	@$(pip) --editable '.[dev]'
+	@touch $(demo) $@  # whatever the demo needs is there too
+
+$(demo): pyproject.toml
+	$(ensure_venv)
+	@echo '== installing pseud with tornado into $(VENV)'
+	@$(pip) --editable '.[Tornado]'
+	@touch $@

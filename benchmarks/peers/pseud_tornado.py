@@ -1,0 +1,45 @@
+"""The pseud that is installed in the venv that runs this, on asyncio."""
+
+import asyncio
+
+import zmq
+
+from harness import AsyncioPeer, greet
+from pseud import Client, Server
+
+
+class PseudTornado(AsyncioPeer):
+    name = 'pseud-tornado'
+    note = 'Server and Client on asyncio, protocol 2, no authentication'
+    packages = ('pseud', 'pyzmq', 'msgpack', 'tornado')
+    transports = ('tcp', 'ipc')
+
+    async def serve_async(self, endpoint, ready):
+        server = Server('service')
+        server.bind(endpoint.zmq)
+        server.register_rpc(name='hello')(greet)
+        server.register_rpc(name='echo')(lambda data: data)
+        await server.start()
+        ready()
+        await asyncio.Event().wait()
+
+    def prepare(self):
+        # a client opens two sockets: its own and the monitor of it
+        zmq.Context.instance().set(zmq.MAX_SOCKETS, 4096)
+
+    async def connect(self, endpoint):
+        client = Client('service', timeout=60)
+        client.connect(endpoint.zmq)
+        return client
+
+    async def close(self, client):
+        await client.stop()
+
+    async def hello(self, client, name):
+        return await client.hello(name)
+
+    async def echo(self, client, data):
+        return await client.echo(data)
+
+
+PEERS = [PseudTornado]

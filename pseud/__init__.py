@@ -1,0 +1,76 @@
+"""pseud: programs call functions of each other over ØMQ, in both directions.
+
+`Client` and `Server` are those of the backend in use (see `pseud._binding`); they are
+imported when they are first asked for, so that importing pseud loads no event loop.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from . import auth as _auth  # noqa: F401 - registers the plugins
+from . import heartbeat as _heartbeat  # noqa: F401
+from . import predicate as _predicate  # noqa: F401
+from ._core.limits import Limits
+from ._version import __version__
+from .errors import (
+    ForkedError,
+    LocalProtocolError,
+    MessageTooLargeError,
+    NotSentError,
+    NotSentTimeoutError,
+    OverloadedError,
+    PeerLostError,
+    ProtocolError,
+    PseudError,
+    RemoteError,
+    RemoteProtocolError,
+    RemoteTraceback,
+    SerializationError,
+    ServiceNotFoundError,
+    TimeoutError,  # noqa: A004 - the field's word
+    UnauthorizedError,
+    UnknownPluginError,
+    UsageError,
+    WrongThreadError,
+)
+
+if TYPE_CHECKING:
+    from ._tornado import Client, Server
+
+__all__ = [
+    'Client',
+    'ForkedError',
+    'Limits',
+    'LocalProtocolError',
+    'MessageTooLargeError',
+    'NotSentError',
+    'NotSentTimeoutError',
+    'OverloadedError',
+    'PeerLostError',
+    'ProtocolError',
+    'PseudError',
+    'RemoteError',
+    'RemoteProtocolError',
+    'RemoteTraceback',
+    'SerializationError',
+    'Server',
+    'ServiceNotFoundError',
+    'TimeoutError',
+    'UnauthorizedError',
+    'UnknownPluginError',
+    'UsageError',
+    'WrongThreadError',
+    '__version__',
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ('Client', 'Server'):
+        from ._binding import backend_module
+
+        value = globals()[name] = getattr(backend_module(), name)
+        return value
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,446 @@
+"""All calls of one client or server, both ways, with all its peers: the protocol itself.
+
+The engine feeds it (`Endpoint.receive`, `call`, `reply`, `connected`, `lost`), asks what
+to send (`dirty`, `take`, `sent`) and when to come back (`due`, `expire`).  What happened
+comes back as events (see `events`).  Futures, sockets and clocks stay outside.
+"""
+
+from collections.abc import Hashable, Sequence
+from math import inf
+from typing import Any
+
+from ..errors import (
+    LocalProtocolError,
+    MessageTooLargeError,
+    NotSentError,
+    NotSentTimeoutError,
+    OverloadedError,
+    PeerLostError,
+    PseudError,
+    TimeoutError,
+)
+from . import v1, wire
+from .events import ABORT, FAILED, LOST, Event
+from .limits import Limits
+from .outbox import OVERHEAD, enqueue, enqueue_body, size_of, sent, take
+from .peer import InboundCall, Peer
+from .receive import receive
+from .wire import Buffer
+
+__all__ = ['Endpoint']
+
+# A look at every call under way costs about this many seconds for each; the pause after
+# it is ten times as long, so that deadlines by the thousand never take the processor.
+_SCAN = 1e-6
+
+# handle, deadline, peer (None while it waits for a connection), name, timeout
+Pending = tuple[Any, float | None, Peer | None, str, float | None]
+
+
+class Endpoint:
+    """The protocol of one client or one server.
+
+    Args:
+        server: which side; it decides about call ids (clients odd, servers even).
+        name: of the service; a server rejects those who look for another.
+        limits: see `Limits`.
+        uid_prefix: 8 random bytes, the start of our uids in v1.
+        lockstep: we speak only in turns (a REQ socket); peers are told.
+        agent: software and version, told in HELLO.
+    """
+
+    def __init__(
+        self,
+        *,
+        server: bool,
+        name: str = '',
+        limits: Limits | None = None,
+        uid_prefix: bytes = b'\0' * 8,
+        lockstep: bool = False,
+        agent: str = '',
+    ) -> None:
+        self.server = server
+        self.name = name
+        self.limits = limits or Limits()
+        self.uid_prefix = uid_prefix
+        self.lockstep = lockstep
+        self.agent = agent
+        self.peers: dict[Hashable, Peer] = {}
+        self.pending: dict[int, Pending] = {}
+        self.running = 0  # inbound calls of all peers
+        self.dirty: list[Peer] = []
+        self.due = inf
+        self.late = 0  # answers that nobody waited for any more
+        self.draining: str | None = None
+        self.waits_for = 'a server'  # for messages: what calls wait to connect to
+        self._waiting: dict[int, tuple[str, Buffer, Sequence[Buffer], int]] = {}
+        self._waiting_bytes = 0
+        self._next_id = 2 if server else 1
+
+    receive = receive
+    take = take
+    sent = sent
+
+    # ------------------------------------------------------------------ peers
+
+    def hello(self) -> dict[str, Any]:
+        """What HELLO and WELCOME state about this side."""
+        fields: dict[str, Any] = {
+            'versions': [2],
+            'name': self.name,
+            'agent': self.agent,
+            'max_message': self.limits.max_message,
+            'max_calls': self.limits.max_calls_per_peer,
+        }
+        if self.lockstep:
+            fields['lockstep'] = True
+        return fields
+
+    def connected(self, peer: Peer, now: float) -> None:
+        """A connection is up: say hello and send what has waited for one."""
+        self.peers[peer.key] = peer
+        peer.ready = True
+        if peer.protocol == 2 and not self.server:
+            enqueue(self, peer, (wire.HELLO, 0, 0, self.hello()), 256)
+        waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
+        for call_id, (name, body, buffers, size) in waiting.items():
+            handle, deadline, _, _, timeout = self.pending[call_id]
+            self.pending[call_id] = (handle, deadline, peer, name, timeout)
+            peer.in_flight += 1
+            remaining = None if deadline is None else deadline - now
+            if remaining is not None and remaining <= 0:
+                continue  # `expire` is about to say so
+            self._send_call(peer, call_id, name, body, buffers, remaining, size)
+
+    def lost(self, peer: Peer, reason: str) -> list[Event]:
+        """The connection is gone: end its calls, both ways, with what is certain."""
+        if peer.gone:
+            return []
+        peer.gone, peer.ready = True, False
+        if self.peers.get(peer.key) is peer:
+            del self.peers[peer.key]
+        unsent = {m[1] for m in peer.outbox if m[0] == wire.CALL}
+        events: list[Event] = [(LOST, peer, reason)]
+        ended = [item for item in self.pending.items() if item[1][2] is peer]
+        for call_id, (handle, _, _, name, _) in ended:
+            del self.pending[call_id]
+            error: PseudError
+            if call_id in unsent:
+                error = NotSentError(
+                    f'{name}() was not sent to {peer.label}: {reason}; it did not run'
+                )
+            else:
+                error = PeerLostError(
+                    f'{name}() was under way when {peer.label} was lost: {reason}; '
+                    'it may have run'
+                )
+            events.append((FAILED, handle, error))
+        for call in list(peer.inbound.values()):
+            self.forget(call)
+            events.append((ABORT, call, f'its caller was lost: {reason}'))
+        peer.outbox.clear()
+        peer.outbox_buffers.clear()
+        peer.queued = peer.in_flight = 0
+        return events
+
+    def drain(self, reason: str) -> None:
+        """Take no new calls from now on, and tell the peers."""
+        if self.draining is not None:
+            return
+        self.draining = reason
+        for peer in self.peers.values():
+            if peer.protocol == 2 and not peer.lockstep:
+                goaway = (wire.GOAWAY, 0, 0, {'reason': reason})
+                enqueue(self, peer, goaway, OVERHEAD)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs here and nothing waits to be sent."""
+        return not self.running and not any(p.outbox for p in self.peers.values())
+
+    # ------------------------------------------------------------------ our calls
+
+    def call(
+        self,
+        peer: Peer | None,
+        name: str,
+        body: Buffer,
+        buffers: Sequence[Buffer],
+        timeout: float | None,
+        now: float,
+        handle: Any,
+    ) -> int:
+        """Make a call.
+
+        Args:
+            peer: whom to; None takes the connected peer with the fewest calls in
+                flight, or waits for one to connect.
+            name: dotted name of the function.
+            body: packed arguments; ``buffers`` what they refer to, out of band.
+            timeout: seconds from now; None waits for ever.
+            now: the time.
+            handle: comes back in the event that ends this call.
+
+        Returns:
+            The id, for `cancel`.
+
+        Raises:
+            NotSentError, MessageTooLargeError, LocalProtocolError: it was not made.
+        """
+        if timeout is not None and timeout <= 0:
+            raise NotSentTimeoutError(
+                f'{name}() was not sent: its deadline has passed already; it did not run'
+            )
+        if len(self.pending) >= self.limits.max_calls:
+            raise OverloadedError(
+                f'{name}() was not sent: {len(self.pending)} calls are under way, '
+                'the limit; Limits(max_calls=...) raises it'
+            )
+        size = size_of(body, buffers) if buffers else len(body)
+        if peer is None:
+            peer = self._choose(name)
+        if peer is None:
+            self._check_waiting(name, size)
+        elif (
+            peer.in_flight >= peer.max_calls
+            or size > peer.max_message
+            or peer.queued + size > self.limits.max_queue
+            or peer.away is not None
+            or peer.rejected is not None
+            or peer.gone
+            or peer.lockstep
+        ):
+            raise self._refusal(peer, name, size)
+        call_id = self._next_id
+        self._next_id = call_id + 2
+        if timeout is None:
+            deadline = None
+        else:
+            deadline = now + timeout
+            if deadline < self.due:
+                self.due = deadline
+        self.pending[call_id] = (handle, deadline, peer, name, timeout)
+        if peer is None:
+            self._waiting[call_id] = (name, body, buffers, size)
+            self._waiting_bytes += size
+        else:
+            peer.in_flight += 1
+            self._send_call(peer, call_id, name, body, buffers, timeout, size)
+        return call_id
+
+    def _choose(self, name: str) -> Peer | None:
+        chosen = None
+        for peer in self.peers.values():
+            if peer.away is None and peer.rejected is None:
+                if chosen is None or peer.in_flight < chosen.in_flight:
+                    chosen = peer
+        if chosen is None:
+            for peer in self.peers.values():
+                if peer.rejected is not None:
+                    raise self._refusal(peer, name, 0)
+        return chosen
+
+    def _check_waiting(self, name: str, size: int) -> None:
+        if size > self.limits.max_message:
+            raise _too_large(name, size, self.limits.max_message, 'the limit here')
+        if (
+            self._waiting_bytes + size > self.limits.max_queue
+            or len(self._waiting) >= self.limits.max_calls_per_peer
+        ):
+            raise OverloadedError(
+                f'{name}() was not sent: not connected to {self.waits_for}, and '
+                f'{len(self._waiting)} calls '
+                f'({self._waiting_bytes} bytes) wait for a connection, the limit'
+            )
+
+    def _refusal(self, peer: Peer, name: str, size: int) -> PseudError:
+        """Why this call can not be made to this peer."""
+        refused = f'{name}() was not sent to {peer.label}: '
+        if peer.gone:
+            return NotSentError(refused + 'it is no longer connected')
+        if peer.lockstep:
+            return LocalProtocolError(refused + 'a SyncClient can not be called')
+        if peer.rejected is not None:
+            return NotSentError(refused + peer.rejected)
+        if peer.away is not None:
+            return NotSentError(refused + f'it takes no new calls ({peer.away})')
+        if size > peer.max_message:
+            return _too_large(
+                name, size, peer.max_message, f'what {peer.label} accepts'
+            )
+        if peer.in_flight >= peer.max_calls:
+            return OverloadedError(
+                refused + f'{peer.in_flight} calls are in flight to it, the limit'
+            )
+        return OverloadedError(
+            refused + f'{peer.queued} bytes wait to be sent to it; it reads too slowly'
+        )
+
+    def _send_call(
+        self,
+        peer: Peer,
+        call_id: int,
+        name: str,
+        body: Buffer,
+        buffers: Sequence[Buffer],
+        timeout: float | None,
+        size: int,
+    ) -> None:
+        milliseconds = None if timeout is None else int(timeout * 1000) + 1
+        if size < wire.LARGE and not buffers:
+            message = (wire.CALL, call_id, 0, body, name, milliseconds)
+            enqueue(self, peer, message, size)
+        else:
+            enqueue_body(
+                self, peer, wire.CALL, call_id, body, buffers, (name, milliseconds)
+            )
+
+    def cancel(self, call_id: int) -> None:
+        """Nobody waits for this call any more; tell the peer, so that it can stop."""
+        entry = self.pending.pop(call_id, None)
+        if entry is None:
+            return
+        peer = entry[2]
+        if peer is None:
+            self._unwait(call_id)
+            return
+        peer.in_flight -= 1
+        if peer.protocol == 2 and not self.lockstep:
+            enqueue(self, peer, (wire.CANCEL, call_id), OVERHEAD)
+
+    def _unwait(self, call_id: int) -> None:
+        waited = self._waiting.pop(call_id, None)
+        if waited is not None:
+            self._waiting_bytes -= waited[3]
+
+    def fail_waiting(self, error: PseudError) -> list[Event]:
+        """End all calls that wait for a connection: there will be none."""
+        events: list[Event] = []
+        for call_id in self._waiting:
+            events.append((FAILED, self.pending.pop(call_id)[0], error))
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        return events
+
+    def fail_all(self, reason: str) -> list[Event]:
+        """The endpoint closes: end every call that is under way, both ways."""
+        events = self.fail_waiting(
+            NotSentError(f'the call was not sent: {reason}; it did not run')
+        )
+        for peer in list(self.peers.values()):
+            events += self.lost(peer, reason)
+        return events
+
+    def ping(self, peer: Peer, token: int = 0) -> None:
+        """Ask for a sign of life; the answer is a BEAT event."""
+        if peer.protocol == 2 and not peer.lockstep and not peer.gone:
+            enqueue(self, peer, (wire.PING, token), OVERHEAD)
+
+    # ------------------------------------------------------------------ their calls
+
+    def reply(
+        self, call: InboundCall, body: Buffer, buffers: Sequence[Buffer] = ()
+    ) -> None:
+        """Answer a call; ignored when nobody waits for it any more.
+
+        Raises:
+            MessageTooLargeError: more than the caller accepts; `fail` it instead.
+        """
+        if call.done:
+            return
+        peer = call.peer
+        size = size_of(body, buffers) if buffers else len(body)
+        if size > peer.max_message:
+            raise _too_large(
+                call.name,
+                size,
+                peer.max_message,
+                f'what {peer.label} accepts',
+                'result',
+            )
+        if peer.queued + size > self.limits.max_queue:
+            self.fail(
+                call,
+                'pseud.PeerLostError',
+                f'the result of {call.name}() was dropped: {peer.queued} bytes wait '
+                'to be sent to its caller, who reads too slowly',
+            )
+            return
+        self.forget(call)
+        if size < wire.LARGE and not buffers:
+            enqueue(self, peer, (wire.RESULT, call.id, 0, body), size)
+        else:
+            enqueue_body(self, peer, wire.RESULT, call.id, body, buffers)
+
+    def fail(
+        self,
+        call: InboundCall,
+        type_name: str,
+        message: str,
+        traceback: str | None = None,
+    ) -> None:
+        """Answer a call with an error of our own."""
+        make = v1.encode_error if call.protocol == 1 else wire.error_body
+        self.reply_error(call, make(type_name, message, traceback))
+
+    def reply_error(self, call: InboundCall, body: Buffer) -> None:
+        """Answer a call with a packed error; ignored when nobody waits for it."""
+        if not call.done:
+            self.forget(call)
+            enqueue_body(self, call.peer, wire.ERROR, call.id, body)
+
+    def forget(self, call: InboundCall) -> None:
+        """The call is over here, whatever its job still does."""
+        call.done = True
+        if call.peer.inbound.pop(call.id, None) is not None:
+            self.running -= 1
+
+    # ------------------------------------------------------------------ time
+
+    def expire(self, now: float) -> list[Event]:
+        """End what is due, both ways, and set `due` anew."""
+        events: list[Event] = []
+        due = inf
+        seen = len(self.pending)
+        for call_id, entry in list(self.pending.items()):
+            deadline = entry[1]
+            if deadline is None:
+                continue
+            if deadline > now:
+                due = min(due, deadline)
+                continue
+            handle, _, peer, name, timeout = entry
+            error: PseudError
+            if peer is None:
+                error = NotSentTimeoutError(
+                    f'{name}() was not sent within {timeout:g} s: not connected to '
+                    f'{self.waits_for}; it did not run'
+                )
+            else:
+                error = TimeoutError(
+                    f'{name}() got no answer from {peer.label} within {timeout:g} s; '
+                    'it may have run'
+                )
+            self.cancel(call_id)
+            events.append((FAILED, handle, error))
+        for peer in self.peers.values():
+            seen += len(peer.inbound)
+            for call in list(peer.inbound.values()):
+                if call.deadline is None:
+                    continue
+                if call.deadline > now:
+                    due = min(due, call.deadline)
+                    continue
+                self.forget(call)
+                events.append((ABORT, call, 'its deadline has passed'))
+        self.due = due if due == inf else max(due, now + seen * _SCAN * 10)
+        return events
+
+
+def _too_large(
+    name: str, size: int, limit: int, whose: str, what: str = 'call'
+) -> MessageTooLargeError:
+    return MessageTooLargeError(
+        f'{what} of {name}() is {size} bytes, more than the {limit} that are {whose}; '
+        'Limits(max_message=...) of the receiver raises it'
+    )

@@ -1,0 +1,40 @@
+"""What comes out of the core: plain tuples, the kind first.
+
+Tuples because results and calls pass here hundreds of thousands of times a second.
+``handle`` is whatever the caller gave to `Endpoint.call`; ``call`` an `InboundCall`.
+
+=========  ==============================================================
+kind       fields
+=========  ==============================================================
+INVOKE     call: run it, then answer through `reply` or `fail`
+RESULT     handle, body, buffers, protocol: the call returned
+ERROR      handle, body, buffers, protocol: the call raised
+FAILED     handle, exception: the call ended without an answer
+ABORT      call, reason: stop running it, nobody waits any more
+READY      peer: it said hello (or spoke at all, for who has none)
+LOST       peer, reason: the connection is gone
+AWAY       peer, reason: it takes no new calls
+BEAT       peer: it sent a heartbeat or answered ours
+VIOLATION  peer, exception: it broke the protocol; the rest was dropped
+=========  ==============================================================
+"""
+
+from typing import Any
+
+__all__ = [
+    'ABORT',
+    'AWAY',
+    'BEAT',
+    'ERROR',
+    'FAILED',
+    'INVOKE',
+    'LOST',
+    'READY',
+    'RESULT',
+    'VIOLATION',
+    'Event',
+]
+
+INVOKE, RESULT, ERROR, FAILED, ABORT, READY, LOST, AWAY, BEAT, VIOLATION = range(10)
+
+Event = tuple[Any, ...]

@@ -1,0 +1,149 @@
+"""What waits to be sent to one peer, and how it becomes ØMQ messages.
+
+Everything queued during one turn of the loop leaves as one ØMQ message; large bodies
+and buffers as frames of their own, uncopied.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import v1, wire
+from .wire import Buffer, Message
+
+if TYPE_CHECKING:
+    from .endpoint import Endpoint
+    from .peer import Peer
+
+__all__ = ['BATCH', 'OVERHEAD', 'enqueue', 'enqueue_body', 'sent', 'size_of', 'take']
+
+# One ØMQ message carries about this many bytes of small messages at most, so that the
+# first of a long queue arrive while the last are being packed.
+BATCH = 256 << 10
+
+# What a message weighs beside its body, in bytes: it bounds queues of empty ones too.
+OVERHEAD = 64
+
+
+def size_of(body: Buffer, buffers: Sequence[Buffer]) -> int:
+    """Bytes of a body and its buffers."""
+    size = len(body)
+    for buffer in buffers:
+        size += buffer.nbytes if type(buffer) is memoryview else len(buffer)
+    return size
+
+
+def enqueue(endpoint: 'Endpoint', peer: 'Peer', message: Message, size: int) -> None:
+    """Queue a message without buffers; ``size`` is that of its body in bytes."""
+    peer.outbox.append(message)
+    peer.queued += size + OVERHEAD
+    if not peer.dirty:
+        peer.dirty = True
+        endpoint.dirty.append(peer)
+
+
+def enqueue_body(
+    endpoint: 'Endpoint',
+    peer: 'Peer',
+    kind: int,
+    call_id: Any,
+    body: Buffer,
+    buffers: Sequence[Buffer] = (),
+    rest: tuple[Any, ...] = (),
+) -> None:
+    """Queue a message with a body of any size and buffers."""
+    size = size_of(body, buffers)
+    if peer.protocol == 2:
+        if len(body) >= wire.LARGE:
+            peer.outbox_buffers.append(body)
+            message = (kind, call_id, 1 + len(buffers), None, *rest)
+        else:
+            message = (kind, call_id, len(buffers), body, *rest)
+        peer.outbox_buffers.extend(buffers)
+    else:
+        message = (kind, call_id, 0, body, *rest)
+    enqueue(endpoint, peer, message, size)
+
+
+def take(endpoint: 'Endpoint', peer: 'Peer', now: float) -> list[Buffer]:
+    """The payload of the next ØMQ message to ``peer``; `sent` says that it has left.
+
+    Returns:
+        Its frames; none when nothing is left to send.
+    """
+    if peer.blocked:
+        _refresh(endpoint, peer, now)
+    if not peer.outbox:
+        return []
+    if peer.protocol == 1:
+        return _take_v1(endpoint, peer)
+    if peer.queued <= BATCH:
+        peer.taken = (len(peer.outbox), len(peer.outbox_buffers))
+        return [wire.encode(peer.outbox), *peer.outbox_buffers]
+    size = buffers = count = 0
+    for message in peer.outbox:
+        own = message[2] if len(message) > 2 else 0
+        size += _weight(message)
+        size += size_of(b'', peer.outbox_buffers[buffers : buffers + own])
+        if size > BATCH and count:
+            break
+        buffers += own
+        count += 1
+    peer.taken = (count, buffers)
+    return [wire.encode(peer.outbox[:count]), *peer.outbox_buffers[:buffers]]
+
+
+def _take_v1(endpoint: 'Endpoint', peer: 'Peer') -> list[Buffer]:
+    while peer.outbox:
+        payload = v1.encode(peer.outbox[0], endpoint.uid_prefix)
+        if payload is not None:
+            peer.taken = (1, 0)
+            return payload
+        del peer.outbox[0]  # v1 has no such message
+    return []
+
+
+def sent(endpoint: 'Endpoint', peer: 'Peer') -> None:
+    """What `take` gave has left."""
+    peer.blocked = False
+    messages, buffers = peer.taken
+    peer.taken = (0, 0)
+    if messages == len(peer.outbox):
+        peer.outbox.clear()
+        peer.outbox_buffers.clear()
+        peer.queued = 0
+        return
+    del peer.outbox[:messages]
+    del peer.outbox_buffers[:buffers]
+    _weigh(peer)
+
+
+def _weight(message: Message) -> int:
+    body = message[3] if len(message) > 3 else None
+    return OVERHEAD + (len(body) if body is not None else 0)
+
+
+def _weigh(peer: 'Peer') -> None:
+    peer.queued = sum(map(_weight, peer.outbox)) + size_of(b'', peer.outbox_buffers)
+
+
+def _refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
+    """Drop the calls that ended while they waited; tell the others' remaining time."""
+    kept: list[Message] = []
+    buffers: list[Buffer] = []
+    at = 0
+    for message in peer.outbox:
+        count = message[2] if len(message) > 2 else 0
+        if message[0] == wire.CALL:
+            entry = endpoint.pending.get(message[1])
+            if entry is None:
+                at += count
+                continue
+            if entry[1] is not None:
+                remaining = max(0, int((entry[1] - now) * 1000)) + 1
+                message = (*message[:5], remaining)
+        kept.append(message)
+        buffers += peer.outbox_buffers[at : at + count]
+        at += count
+    peer.outbox[:] = kept
+    peer.outbox_buffers[:] = buffers
+    _weigh(peer)

@@ -1,0 +1,134 @@
+"""One peer as the core sees it, and one call that this peer made to us."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from .limits import Limits
+from .wire import Buffer, Message
+
+__all__ = ['InboundCall', 'Peer']
+
+
+class Peer:
+    """State of one connection; the engine hangs its own addressing on ``link``.
+
+    Attributes:
+        key: what the engine finds it by (a routing id, an endpoint).
+        label: how errors and logs name it.
+        protocol: 2, or 1 for peers that speak v1.
+        user_id: who the transport's authentication says it is; None without.
+        hello: what it stated in HELLO or WELCOME.
+        ready: messages may be sent.
+        away: the reason it takes no new calls, or None.
+        rejected: the reason one side will not work with the other, or None.
+        lockstep: speaks only in turns (a REQ socket): send it answers, nothing else.
+        outbox: messages to send; ``outbox_buffers`` their buffer frames, in order.
+        queued: bytes in them, roughly.
+        taken: how many of both the ØMQ message under construction holds.
+        blocked: the last attempt to send met a full pipe; what waits may grow old.
+        in_flight: calls to it that wait for an answer.
+        inbound: its calls that run here, by their id.
+    """
+
+    __slots__ = (
+        'away',
+        'blocked',
+        'dirty',
+        'gone',
+        'hello',
+        'in_flight',
+        'inbound',
+        'key',
+        'label',
+        'link',
+        'lockstep',
+        'max_calls',
+        'max_message',
+        'outbox',
+        'outbox_buffers',
+        'protocol',
+        'queued',
+        'ready',
+        'rejected',
+        'taken',
+        'user_id',
+    )
+
+    def __init__(
+        self,
+        key: Hashable,
+        limits: Limits,
+        *,
+        label: str = '',
+        user_id: str | None = None,
+        link: Any = None,
+        protocol: int = 2,
+    ) -> None:
+        self.key = key
+        self.label = label or repr(key)
+        self.user_id = user_id
+        self.link = link
+        self.protocol = protocol
+        self.hello: dict[str, Any] | None = None
+        self.ready = False
+        self.gone = False
+        self.away: str | None = None
+        self.rejected: str | None = None
+        self.lockstep = False
+        self.blocked = False
+        self.dirty = False
+        self.outbox: list[Message] = []
+        self.outbox_buffers: list[Buffer] = []
+        self.queued = 0
+        self.taken = (0, 0)
+        self.in_flight = 0
+        self.inbound: dict[Any, InboundCall] = {}
+        self.max_calls = limits.max_calls_per_peer
+        self.max_message = limits.max_message
+
+    def __repr__(self) -> str:
+        state = 'gone' if self.gone else 'ready' if self.ready else 'connecting'
+        return f'<Peer {self.label} user_id={self.user_id!r} {state}>'
+
+
+class InboundCall:
+    """A call a peer made: decoded as far as its name, the body untouched.
+
+    Attributes:
+        deadline: in local time, None without; nobody waits for an answer after it.
+        job: the engine's, whatever runs it.
+    """
+
+    __slots__ = (
+        'body',
+        'buffers',
+        'deadline',
+        'done',
+        'id',
+        'job',
+        'name',
+        'peer',
+        'protocol',
+    )
+
+    def __init__(
+        self,
+        peer: Peer,
+        call_id: Any,
+        name: str,
+        body: Buffer,
+        buffers: Sequence[Buffer],
+        deadline: float | None,
+    ) -> None:
+        self.peer = peer
+        self.id = call_id
+        self.name = name
+        self.body = body
+        self.buffers = buffers
+        self.deadline = deadline
+        self.protocol = peer.protocol
+        self.done = False
+        self.job: Any = None
+
+    def __repr__(self) -> str:
+        return f'<InboundCall {self.name!r} of {self.peer.label}>'

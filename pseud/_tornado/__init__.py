@@ -1,0 +1,6 @@
+"""The backend for asyncio, and so for tornado, whose loop is asyncio's."""
+
+from .backend import TornadoBackend, current_backend
+from .rpc import Client, Server
+
+__all__ = ['Client', 'Server', 'TornadoBackend', 'current_backend']

@@ -1,0 +1,158 @@
+"""asyncio's loop as an `IBackend`; tornado's IOLoop is one of these in disguise.
+
+Nothing here touches a loop before it is needed, and a running one is used as it is: in
+an asyncio program tornado is never seen.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any
+
+from tornado.ioloop import IOLoop
+from zope.interface import implementer
+
+from ..errors import UsageError
+from ..interfaces import IBackend, IHandle, IResult
+
+__all__ = ['TornadoBackend', 'current_backend']
+
+logger = logging.getLogger(__name__)
+
+Callback = Callable[[], object]
+
+
+@implementer(IResult)
+class Result(asyncio.Future[Any]):
+    """The future of a call; cancelling it tells the engine."""
+
+    __slots__ = ('call_id', 'on_cancel')
+
+    call_id: int
+    on_cancel: Callable[[Any], None]
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        cancelled = super().cancel(msg)
+        self.on_cancel(self)
+        return cancelled
+
+
+@implementer(IHandle)
+class Watch:
+    """A descriptor in a loop's selector."""
+
+    __slots__ = ('fd', 'loop')
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        self.loop = loop
+        self.fd = fd
+
+    def cancel(self) -> None:
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self.fd)
+
+
+@implementer(IBackend)
+class TornadoBackend:
+    """One asyncio event loop.
+
+    Args:
+        loop: it; it need not run yet.
+    """
+
+    name = 'tornado'
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        # Ours, or callbacks would run in the context of whichever user code caused them.
+        self._context = copy_context()
+        self.now = loop.time
+
+    def call_soon(self, callback: Callback) -> asyncio.Handle:
+        return self.loop.call_soon(callback, context=self._context)
+
+    def call_soon_threadsafe(self, callback: Callback) -> asyncio.Handle:
+        return self.loop.call_soon_threadsafe(callback, context=self._context)
+
+    def call_at(self, when: float, callback: Callback) -> asyncio.TimerHandle:
+        return self.loop.call_at(when, callback, context=self._context)
+
+    def running(self) -> bool:
+        return self.loop.is_running()
+
+    def watch(self, fd: int, callback: Callback) -> Watch:
+        self._context.copy().run(self.loop.add_reader, fd, callback)
+        return Watch(self.loop, fd)
+
+    def result(self, on_cancel: Callable[[Any], None]) -> Result:
+        result = Result(loop=self.loop)
+        result.call_id = 0
+        result.on_cancel = on_cancel
+        return result
+
+    def spawn(self, job: Any) -> 'asyncio.Future[Any] | None':
+        """Run a job inline; if it gives an awaitable, go on in a task."""
+        try:
+            value = job.invoke()
+        except (KeyboardInterrupt, SystemExit) as error:
+            job.failed(error)
+            raise
+        except BaseException as error:
+            job.failed(error)
+            return None
+        if not hasattr(value, '__await__'):
+            job.succeeded(value)
+            return None
+        if isinstance(value, asyncio.Future):  # of a gen.coroutine, for instance
+            future = value
+        else:
+            future = self.loop.create_task(_wait_for(value), context=job.context)
+        future.add_done_callback(lambda done: _finished(job, done))
+        return future
+
+    def run_until(self, result: 'asyncio.Future[Any]') -> Any:
+        return self.loop.run_until_complete(result)
+
+
+async def _wait_for(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _finished(job: Any, future: 'asyncio.Future[Any]') -> None:
+    if future.cancelled():
+        job.failed(asyncio.CancelledError('cancelled'))
+        return
+    error = future.exception()
+    if error is not None:
+        job.failed(error)
+    else:
+        job.succeeded(future.result())
+
+
+def current_backend(io_loop: Any = None) -> TornadoBackend:
+    """The backend of a loop, or of the one that runs in this thread.
+
+    Args:
+        io_loop: a tornado IOLoop or an asyncio loop; None takes the running one.
+
+    Raises:
+        UsageError: none was given, and none runs.
+    """
+    if isinstance(io_loop, IOLoop):
+        io_loop = io_loop.asyncio_loop  # type: ignore[attr-defined]
+    if io_loop is None:
+        try:
+            io_loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise UsageError(
+                'no event loop runs in this thread: make the call inside a coroutine '
+                '(asyncio.run), or give the client or server its loop with io_loop='
+            ) from None
+    if not isinstance(io_loop, asyncio.AbstractEventLoop):
+        raise UsageError(
+            f'io_loop must be a tornado IOLoop or an asyncio loop, not {io_loop!r}'
+        )
+    return TornadoBackend(io_loop)

@@ -1,0 +1,96 @@
+"""`Client` and `Server` for asyncio and tornado."""
+
+import asyncio
+import signal
+from typing import Any
+
+from tornado.ioloop import IOLoop
+
+from ..rpc import BaseClient, BaseRPC, BaseServer
+from .backend import TornadoBackend, current_backend
+
+__all__ = ['Client', 'Server']
+
+
+class _TornadoRPC(BaseRPC):
+    def _make_backend(self) -> TornadoBackend:
+        return current_backend(self._io_loop)
+
+    def _loop_runs(self) -> bool:
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        return self._io_loop is None or current_backend(self._io_loop).loop is running
+
+    def _done(self) -> '_Done':
+        return _Done()
+
+    def start(self) -> Any:
+        """Begin to work.
+
+        Inside a running event loop this returns at once, something that may be awaited.
+        Else it runs the loop (``io_loop``, or tornado's current one) until `stop` is
+        called, or Ctrl-C raises KeyboardInterrupt.
+        """
+        if self._loop_runs():
+            self._engine.attach()
+            return _Done()
+        self._run(())
+        return None
+
+    def serve_forever(self) -> Any:
+        """Work until SIGTERM or SIGINT, then finish what runs and return.
+
+        Inside a running event loop: something to await, that ends when `stop` is called;
+        the signals are the program's own then.
+        """
+        if self._loop_runs():
+            self._engine.attach()
+            return self._engine.ended()
+        self._run((signal.SIGTERM, signal.SIGINT))
+        return None
+
+    def _run(self, drain_on: tuple[signal.Signals, ...]) -> None:
+        if self._io_loop is not None:
+            self._serve(drain_on=drain_on)
+            return
+        current = IOLoop.current(instance=False)
+        if current is not None:  # the program made one, and may have callbacks there
+            self._io_loop = current
+            self._serve(drain_on=drain_on)
+            return
+        with asyncio.Runner() as runner:
+            self._io_loop = runner.get_loop()
+            self._serve(drain_on=drain_on)
+
+    async def __aenter__(self) -> Any:
+        self._engine.attach()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+class Client(_TornadoRPC, BaseClient):
+    __doc__ = BaseClient.__doc__
+
+
+class Server(_TornadoRPC, BaseServer):
+    __doc__ = BaseServer.__doc__
+
+
+class _Done:
+    """To await: it has happened already."""
+
+    def __await__(self) -> Any:
+        return iter(())
+
+    def __iter__(self) -> Any:  # `yield from`
+        return iter(())

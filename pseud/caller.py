@@ -1,0 +1,117 @@
+"""Remote functions as local ones: ``client.draw.me.a.sheep()``."""
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import UsageError
+from .settings import check_timeout
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ['Caller', 'RemoteFunction', 'ServerCaller']
+
+_UNSET: Any = object()
+
+
+class RemoteFunction:
+    """A function of a peer, to be called; attributes are functions below it."""
+
+    __slots__ = ('_caller', '_name')
+
+    def __init__(self, caller: 'Caller', name: str) -> None:
+        self._caller = caller
+        self._name = name
+
+    def __getattr__(self, name: str) -> 'RemoteFunction':
+        if name[:1] == '_':
+            raise AttributeError(name)
+        return RemoteFunction(self._caller, f'{self._name}.{name}')
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        caller = self._caller
+        return caller._engine.call(caller, self._name, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f'<remote function {self._name!r}>'
+
+
+class Caller:
+    """Whose functions are called, and how; immutable.
+
+    Attributes are remote functions; ``call`` reaches those whose names are taken, start
+    with an underscore, or are known at run time only.
+    """
+
+    __slots__ = ('_engine', '_timeout', '_user_id')
+
+    def __init__(
+        self, engine: 'Engine', timeout: float | None, user_id: str | None = None
+    ) -> None:
+        self._engine = engine
+        self._timeout = timeout
+        self._user_id = user_id
+
+    def __getattr__(self, name: str) -> RemoteFunction:
+        if name[:1] == '_':
+            raise AttributeError(
+                f'{name!r}: names that begin with an underscore are not remote '
+                f'functions here; call({name!r}, ...) calls one'
+            )
+        return RemoteFunction(self, name)
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the remote function ``name``.
+
+        Args:
+            name: dotted name.
+            args, kwargs: the function's.
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f'a function name is a str that is not empty, not {name!r}')
+        return self._engine.call(self, name, args, kwargs)
+
+    def with_options(self, *, timeout: float | None = _UNSET) -> 'Caller':
+        """The same, with settings of its own.
+
+        Args:
+            timeout: seconds a call may take, None for ever.
+        """
+        if timeout is _UNSET:
+            timeout = self._timeout
+        return Caller(self._engine, check_timeout(timeout), self._user_id)
+
+    def __repr__(self) -> str:
+        to = f' to {self._user_id!r}' if self._user_id else ''
+        return f'<calls{to} with timeout={self._timeout}>'
+
+
+class ServerCaller(Caller):
+    """Settings for calls to clients; ``send_to`` says to whose."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> RemoteFunction:
+        raise AttributeError(
+            f'{name!r}: a server has many peers: send_to(user_id).{name} is the function '
+            'of one of them'
+        )
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        raise UsageError('a server has many peers: send_to(user_id).call(...)')
+
+    def with_options(self, *, timeout: float | None = _UNSET) -> 'ServerCaller':
+        if timeout is _UNSET:
+            timeout = self._timeout
+        return ServerCaller(self._engine, check_timeout(timeout))
+
+    def send_to(self, user_id: str) -> Caller:
+        """The functions of a connected user's client.
+
+        Args:
+            user_id: as the transport's authentication knows it.
+        """
+        if isinstance(user_id, bytes):  # pseud 1.x took bytes
+            user_id = user_id.decode()
+        if not isinstance(user_id, str) or not user_id:
+            raise TypeError(f'a user id is a str that is not empty, not {user_id!r}')
+        return Caller(self._engine, self._timeout, user_id)

@@ -1,0 +1,461 @@
+"""What drives the core: one engine to a client or server, the same on every backend.
+
+It owns the links, resolves the futures of calls, hands inbound calls to the dispatcher,
+keeps the one timer, and sends what the core has queued, at the end of each turn.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from math import inf
+from typing import Any, TypeVar, cast
+
+import zmq
+
+from . import remote, zap
+from ._core import events as ev
+from ._core.endpoint import Endpoint
+from ._core.events import Event
+from ._core.peer import Peer
+from ._core.wire import Buffer
+from .caller import Caller
+from .current import CURRENT
+from .dispatch import dispatch
+from .errors import NotSentError, PseudError, SerializationError, UsageError
+from .guard import Guard
+from .interfaces import IAuthenticationBackend, IHeartbeatBackend
+from .packer import PackerV1, PackerV2
+from .plugins import plugin
+from .pump import ClientLink, Link, ServerLink
+from .settings import Settings
+
+__all__ = ['Engine']
+
+logger = logging.getLogger(__name__)
+
+L = TypeVar('L', bound=Link)
+
+# A peer whose pipe is full is tried again when its socket stirs, but no more often than
+# this, in seconds: a slow peer must not cost the others.
+RETRY = 0.005
+
+
+class Engine:
+    """Everything a client or server does.
+
+    Args:
+        rpc: the client or server, for its plugins.
+        settings: its settings.
+        registry: where its functions are.
+        server: which of both it is.
+        context: for its sockets; ZMQ's shared one by default.
+        make_backend: gives the `IBackend` of the thread it is called in.
+        agent: name and version of this software.
+    """
+
+    def __init__(
+        self,
+        rpc: Any,
+        settings: Settings,
+        registry: Any,
+        *,
+        server: bool,
+        context: 'zmq.Context[zmq.Socket[bytes]] | None',
+        make_backend: Callable[[], Any],
+        agent: str,
+    ) -> None:
+        self.label = f'{type(rpc).__name__}({settings.name!r})'
+        self.settings = settings
+        self.registry = registry
+        self.context = context or zmq.Context.instance()
+        self.make_backend = make_backend
+        self.packers = {
+            1: PackerV1(settings.translation_table),
+            2: PackerV2(settings.translation_table),
+        }
+        self.auth = plugin(
+            rpc, IAuthenticationBackend, settings.security_plugin, registry
+        )
+        self.heartbeat = plugin(
+            rpc, IHeartbeatBackend, settings.heartbeat_plugin, registry
+        )
+        self.core = Endpoint(
+            server=server,
+            name=settings.name,
+            limits=settings.limits,
+            uid_prefix=os.urandom(8),
+            agent=agent,
+        )
+        self.server = server
+        self.backend: Any = None
+        self.call_context = Context()  # each inbound call runs in a copy
+        self.guard: Guard | None = None
+        self.links: dict[str, Link] = {}
+        self.users: dict[str, list[Peer]] = {}
+        self.blocked: set[Peer] = set()
+        self.reading = False
+        self.zap_domain = b''
+        self.closed = False
+        self._refusals: dict[str, PseudError] = {}
+        self._flushing = False
+        self._armed = inf
+        self._timer: Any = None
+        self._retry_at = 0.0
+        self._retry_timer: Any = None
+        self._grace_timer: Any = None
+        self._stopped: Any = None  # the result of stop(), once it was called
+        self._ended: list[Any] = []
+        self._violations = 0
+
+    # ------------------------------------------------------------------ life
+
+    def attach(self) -> None:
+        """Settle on the event loop of this thread, and begin to work there.
+
+        Raises:
+            UsageError: there is no loop, or this object was stopped.
+        """
+        if self.closed:
+            raise UsageError(f'{self.label} was stopped: make a new one')
+        if self.guard is not None:
+            self.guard.check(self.label)
+            return
+        # Not in the context of a call that happens to be handled right now.
+        self.call_context = copy_context()
+        self.call_context.run(CURRENT.set, None)
+        self.backend = self.call_context.copy().run(self.make_backend)
+        self.guard = Guard()
+        self.heartbeat.configure()
+        for link in self.links.values():
+            link.start()
+
+    def server_link(self) -> ServerLink:
+        """The one socket of a server; its routing ids are what tells peers apart."""
+        return self._link('', lambda: ServerLink(self))
+
+    def client_link(self, endpoint: str) -> ClientLink:
+        """The link to an endpoint."""
+        link = self._link(endpoint, lambda: ClientLink(self, endpoint))
+        self.core.waits_for = ', '.join(self.links)
+        return link
+
+    def _link(self, key: str, make: Callable[[], L]) -> L:
+        if self.guard is not None:
+            self.guard.check(self.label)
+        if self.closed:
+            raise UsageError(f'{self.label} was stopped: make a new one')
+        if key not in self.links:
+            if self.server and self.auth.needs_zap and not self.zap_domain:
+                self.zap_domain = zap.register(self.context, self.auth.authenticate)
+            self.links[key] = make()
+            if self.guard is not None:
+                self.links[key].start()
+        return cast(L, self.links[key])
+
+    def close_link(self, endpoint: str) -> None:
+        """Give up a connection: its calls under way fail."""
+        link = self.links.get(endpoint)
+        if not isinstance(link, ClientLink):
+            raise ValueError(f'{self.label} is not connected to {endpoint!r}')
+        if self.guard is not None:
+            self.guard.check(self.label)
+        del self.links[endpoint]
+        link.lost('disconnected here')
+        link.close()
+        self._refusals.pop(endpoint, None)
+        self.core.waits_for = ', '.join(self.links)
+
+    def stop(self, grace: float) -> Any:
+        """Finish what runs, for at most ``grace`` seconds, then end; a result."""
+        if self.guard is None:  # never began
+            self.closed = True
+            self._close()
+            return None
+        self.guard.check(self.label)
+        if self._stopped is None:
+            self._stopped = self.backend.result(lambda result: None)
+            self.core.drain('it is stopping')
+            when = self.backend.now() + grace
+            self._grace_timer = self.backend.call_at(when, self._finish)
+            self.flush_soon()
+        return self._stopped
+
+    def ended(self) -> Any:
+        """A result that is there once this has stopped, whoever stops it."""
+        ended = self.backend.result(lambda result: None)
+        self._ended.append(ended)
+        return ended
+
+    def _finish(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        for peer in list(self.core.peers.values()):
+            for call in list(peer.inbound.values()):
+                self.core.fail(
+                    call,
+                    'pseud.PeerLostError',
+                    f'{call.name}() was stopped, as its server stops; it may have run',
+                )
+                self._abort(call)
+        self._flush()
+        self.handle(self.core.fail_all('it was stopped here'))
+        self._close()
+        for result in (self._stopped, *self._ended):
+            if not result.done():
+                result.set_result(None)
+
+    def _close(self) -> None:
+        for timer in (self._timer, self._retry_timer, self._grace_timer):
+            if timer is not None:
+                timer.cancel()
+        for link in self.links.values():
+            link.close()
+        self.links.clear()
+        if self.zap_domain:
+            zap.unregister(self.context, self.zap_domain)
+        self.heartbeat.stop()
+        self.auth.stop()
+
+    # ------------------------------------------------------------------ calls out
+
+    def call(
+        self, caller: Caller, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Make a call; returns its result to come."""
+        if self.guard is None or self.closed:
+            self.attach()
+        else:
+            self.guard.check(self.label)
+        backend, core = self.backend, self.core
+        now = backend.now()
+        timeout = caller._timeout
+        job = CURRENT.get()
+        if job is not None and job.call.deadline is not None and not job.call.done:
+            remaining = job.call.deadline - now
+            if timeout is None or remaining < timeout:
+                timeout = remaining
+        result = backend.result(self._cancelled)
+        try:
+            user_id = caller._user_id
+            peer = None if user_id is None else self._peer_of(user_id, name)
+            if peer is None and self._refusals and self._all_refused():
+                raise self._refused()
+            protocol = self.settings.protocol if peer is None else peer.protocol
+            body = self.packers[protocol].pack_call(args, kwargs)
+            result.call_id = core.call(peer, name, body, (), timeout, now, result)
+        except PseudError as error:
+            result.set_exception(error)
+            return result
+        if core.due < self._armed:
+            self._arm()
+        if len(core.pending) == 1 and not self.reading:
+            self._flush()  # one call at a time: nothing to wait for
+        else:
+            self.flush_soon()
+        return result
+
+    def _peer_of(self, user_id: str, name: str) -> Peer:
+        peers = self.users.get(user_id)
+        if not peers:
+            hint = ''
+            if not self.auth.identifies:
+                hint = (
+                    f' (security_plugin {self.auth.name!r} gives clients no user id: '
+                    "take 'trusted_peer' or 'plain')"
+                )
+            raise NotSentError(
+                f'{name}() was not sent: no client is connected as {user_id!r}{hint}'
+            )
+        return peers[-1]
+
+    def _all_refused(self) -> bool:
+        return len(self._refusals) == len(self.links)
+
+    def _refused(self) -> PseudError:
+        error = next(iter(self._refusals.values()))
+        return type(error)(*error.args)  # each call its own, or tracebacks pile up
+
+    def refused(self, endpoint: str, error: PseudError | None) -> None:
+        """A server refused us (or, with None, has taken us in)."""
+        if error is None:
+            self._refusals.pop(endpoint, None)
+            return
+        self._refusals[endpoint] = error
+        if self._all_refused():
+            self.handle(self.core.fail_waiting(error))
+
+    def _cancelled(self, result: Any) -> None:
+        """The user cancelled a result."""
+        if self.guard is not None and result.call_id and not self.closed:
+            self.guard.check(self.label)
+            self.core.cancel(result.call_id)
+            self.flush_soon()
+
+    # ------------------------------------------------------------------ events
+
+    def receive(self, peer: Peer, payload: list[Buffer]) -> None:
+        """A peer's message arrived."""
+        self.handle(self.core.receive(peer, payload, self.backend.now()))
+        if self.core.due < self._armed:
+            self._arm()
+
+    def handle(self, events: list[Event]) -> None:
+        """Act on what the core says."""
+        for event in events:
+            kind = event[0]
+            try:
+                if kind == ev.RESULT:
+                    self._returned(*event[1:])
+                elif kind == ev.INVOKE:
+                    dispatch(self, event[1])
+                else:
+                    self._handle_rare(kind, event)
+            except Exception:  # one event must not take the others along
+                logger.exception('a bug in pseud: %r was not handled', event)
+
+    def _returned(
+        self, result: Any, body: Buffer, buffers: Sequence[Buffer], protocol: int
+    ) -> None:
+        if result.done():
+            return
+        try:
+            value = self.packers[protocol].unpack(body, buffers)
+        except SerializationError as error:
+            result.set_exception(error)
+        else:
+            result.set_result(value)
+
+    def _handle_rare(self, kind: int, event: Event) -> None:
+        if kind == ev.ERROR:
+            _, result, body, _, protocol = event
+            if not result.done():
+                result.set_exception(
+                    remote.load(body, self.packers[protocol], protocol)
+                )
+        elif kind == ev.FAILED:
+            if not event[1].done():
+                event[1].set_exception(event[2])
+        elif kind == ev.ABORT:
+            self._abort(event[1])
+        elif kind == ev.READY:
+            self._joined(event[1])
+        elif kind == ev.LOST:
+            self._left(event[1])
+        elif kind == ev.BEAT:
+            self.heartbeat.handle_heartbeat(event[1].user_id, event[1])
+        elif kind == ev.VIOLATION:
+            self._violated(event[1], event[2])
+
+    def _abort(self, call: Any) -> None:
+        if call.job is not None:
+            call.job.abort()
+
+    def _joined(self, peer: Peer) -> None:
+        if self.server and peer.user_id is not None:
+            self.users.setdefault(peer.user_id, []).append(peer)
+        logger.debug('%s: %s is here', self.label, peer.label)
+
+    def _left(self, peer: Peer) -> None:
+        self.blocked.discard(peer)
+        peers = self.users.get(peer.user_id or '')
+        if peers is not None and peer in peers:
+            peers.remove(peer)
+            if not peers:
+                del self.users[peer.user_id or '']
+        logger.debug('%s: %s is gone', self.label, peer.label)
+
+    def _violated(self, peer: Peer, error: Exception) -> None:
+        """Say so, but not so often that the log is the damage."""
+        self._violations += 1
+        if self._violations & (self._violations - 1) == 0:
+            logger.warning(
+                '%s: dropped a message of %s: %s (%d of that kind so far)',
+                self.label,
+                peer.label,
+                error,
+                self._violations,
+            )
+
+    # ------------------------------------------------------------------ time
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = self.core.due
+        self._timer = self.backend.call_at(self._armed, self._expire)
+
+    def _expire(self) -> None:
+        self._timer, self._armed = None, inf
+        self.handle(self.core.expire(self.backend.now()))
+        if self.core.due < inf:
+            self._arm()
+        self.flush_soon()
+
+    # ------------------------------------------------------------------ sending
+
+    def flush_soon(self) -> None:
+        """Send what is queued at the end of this turn of the loop."""
+        if not self._flushing and not self.reading:
+            self._flushing = True
+            self.backend.call_soon(self._flush_turn)
+
+    def _flush_turn(self) -> None:
+        self._flushing = False
+        if not self.closed:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send what is queued, and look at the sockets again."""
+        for link in self.flush():
+            link.look_again()
+
+    def flush(self) -> set[Any]:
+        """Send what is queued; returns the links that it went to."""
+        core = self.core
+        used = set()
+        while core.dirty:
+            dirty, core.dirty = core.dirty, []
+            for peer in dirty:
+                peer.dirty = False
+                if not peer.blocked:
+                    used.add(peer.link.link)
+                    self._send(peer)
+        if self._stopped is not None and not self.closed and core.idle:
+            self.backend.call_soon(self._finish)
+        return used
+
+    def _send(self, peer: Peer) -> None:
+        core = self.core
+        now = self.backend.now()
+        while payload := core.take(peer, now):
+            if not peer.link.send(peer, payload):
+                peer.blocked = True
+                self.blocked.add(peer)
+                self._retry_later(now)
+                return
+            core.sent(peer)
+
+    def retry_blocked(self) -> None:
+        """A socket stirred: those whose pipes were full may have room now."""
+        now = self.backend.now()
+        if now < self._retry_at:
+            self._retry_later(now)
+            return
+        self._retry_at = now + RETRY
+        blocked, self.blocked = self.blocked, set()
+        for peer in blocked:
+            if not peer.gone:
+                self._send(peer)
+
+    def _retry_later(self, now: float) -> None:
+        if self._retry_timer is None:
+            self._retry_timer = self.backend.call_at(now + RETRY, self._retry)
+
+    def _retry(self) -> None:
+        self._retry_timer = None
+        if not self.closed:
+            self.retry_blocked()
+            for link in self.links.values():
+                link.look_again()

@@ -1,0 +1,250 @@
+"""The contracts: what a backend, a plugin and a client or server promise each other.
+
+Whatever the engine calls on a plugin or a backend stands here, and nothing else may be
+called.  Methods are written without ``self``, as zope.interface has it.
+"""
+
+from zope.interface import Attribute, Interface
+
+from .errors import (
+    ForkedError,
+    LocalProtocolError,
+    MessageTooLargeError,
+    NotSentError,
+    NotSentTimeoutError,
+    OverloadedError,
+    PeerLostError,
+    ProtocolError,
+    PseudError,
+    RemoteError,
+    RemoteProtocolError,
+    RemoteTraceback,
+    SerializationError,
+    ServiceNotFoundError,
+    TimeoutError,  # noqa: A004 - the field's word
+    UnauthorizedError,
+    UnknownPluginError,
+    UsageError,
+    WrongThreadError,
+)
+
+__all__ = [
+    'ForkedError',
+    'IAuthenticationBackend',
+    'IBackend',
+    'IBaseRPC',
+    'IClient',
+    'IHandle',
+    'IHeartbeatBackend',
+    'IJob',
+    'IPredicate',
+    'IRPCCallable',
+    'IRPCRoute',
+    'IResult',
+    'IServer',
+    'LocalProtocolError',
+    'MessageTooLargeError',
+    'NotSentError',
+    'NotSentTimeoutError',
+    'OverloadedError',
+    'PeerLostError',
+    'ProtocolError',
+    'PseudError',
+    'RemoteError',
+    'RemoteProtocolError',
+    'RemoteTraceback',
+    'SerializationError',
+    'ServiceNotFoundError',
+    'TimeoutError',
+    'UnauthorizedError',
+    'UnknownPluginError',
+    'UsageError',
+    'WrongThreadError',
+]
+
+
+class IHandle(Interface):
+    """Something scheduled that can be called off."""
+
+    def cancel():
+        """Call it off; harmless when it has happened or was called off already."""
+
+
+class IResult(Interface):
+    """The outcome of a call, to come: what the backend's users wait for."""
+
+    call_id = Attribute('id of the call in the protocol core, for cancelling it')
+
+    def done():
+        """Whether an outcome is there (a value, an exception, or cancelled)."""
+
+    def set_result(value):
+        """It returned ``value``."""
+
+    def set_exception(error):
+        """It failed with ``error``."""
+
+    def cancel():
+        """The user waits no more: calls what `IBackend.result` was given."""
+
+
+class IJob(Interface):
+    """One run of a registered function, as the engine hands it to a backend."""
+
+    def invoke():
+        """Run the function in this job's context; returns what it returns."""
+
+    def succeeded(value):
+        """It returned ``value``; called once, unless `failed` is."""
+
+    def failed(error):
+        """It raised ``error`` (any BaseException); called once, unless `succeeded` is."""
+
+
+class IBackend(Interface):
+    """What an event loop supplies: futures, timers, socket polling; nothing else.
+
+    Every method but `call_soon_threadsafe` is called in the loop's thread.
+    """
+
+    name = Attribute("'tornado' or 'gevent'")
+
+    def running():
+        """Whether the loop runs in this thread now, so that nothing needs to block."""
+
+    def now():
+        """The loop's clock, in seconds; the one that `call_at` takes."""
+
+    def call_soon(callback):
+        """Run ``callback()`` in the next turn of the loop, in order."""
+
+    def call_soon_threadsafe(callback):
+        """The same from any thread or from a signal handler; wakes the loop."""
+
+    def call_at(when, callback):
+        """Run ``callback()`` once the clock says ``when``; returns an `IHandle`."""
+
+    def watch(fd, callback):
+        """Run ``callback()`` whenever ``fd`` is readable; returns an `IHandle`."""
+
+    def result(on_cancel):
+        """A new `IResult`; ``on_cancel(result)`` is called when its user cancels it."""
+
+    def spawn(job):
+        """Run an `IJob`; returns an `IHandle` that stops it, or None if it has ended."""
+
+    def run_until(result):
+        """Run the loop, which does not run, until the `IResult` is there; return it."""
+
+
+class IBaseRPC(Interface):
+    """What clients and servers have in common, and plugins may rely on."""
+
+    settings = Attribute('the constructor arguments, a `pseud.settings.Settings`')
+    registry = Attribute('where this object looks up functions and plugins')
+
+    def connect(endpoint):
+        """Connect to an ØMQ address, now or as soon as it is there."""
+
+    def bind(endpoint):
+        """Listen at an ØMQ address."""
+
+    def disconnect(endpoint):
+        """Undo `connect`."""
+
+    def register_rpc(func, name, domain, with_identity):
+        """Make a function callable by peers; also a decorator."""
+
+    def start():
+        """Begin to work."""
+
+    def stop(grace):
+        """Finish what runs, then end."""
+
+
+class IClient(IBaseRPC):
+    """Connects to servers and calls them; they may call it."""
+
+
+class IServer(IBaseRPC):
+    """Is connected to by clients; they call it, and it may call them."""
+
+    def send_to(user_id):
+        """Something whose attributes are the functions of that user's client."""
+
+
+class IAuthenticationBackend(Interface):
+    """Who may connect, and as whom.
+
+    A plugin is a named adapter of `IClient` or `IServer`, registered with
+    `pseud.utils.register_auth_backend`, or an object that provides this.
+    """
+
+    name = Attribute('what ``security_plugin=`` calls it')
+    needs_zap = Attribute('whether `authenticate` is to be asked about connections')
+    identifies = Attribute('whether connections have a user id when this is used')
+
+    def socket_options():
+        """Options for each socket before it connects or binds: {ØMQ option: value}."""
+
+    def authenticate(credentials):
+        """The user id of who connects; servers only.
+
+        Called with a `pseud.zap.Credentials` in a thread of its own.  Raises
+        `UnauthorizedError` to refuse; any other exception refuses and is logged.
+        """
+
+    def get_predicate_arguments(user_id):
+        """Keyword arguments for the predicates of a call by this user: a mapping."""
+
+    def stop():
+        """Its client or server has stopped."""
+
+
+class IHeartbeatBackend(Interface):
+    """Watches over peers, beyond what the transport does by itself."""
+
+    name = Attribute('what ``heartbeat_plugin=`` calls it')
+
+    def configure():
+        """Its client or server starts to work."""
+
+    def handle_heartbeat(user_id, peer):
+        """A peer gave a sign of life that was no call."""
+
+    def stop():
+        """Its client or server has stopped."""
+
+
+class IRPCCallable(Interface):
+    """A registered function."""
+
+    func = Attribute('the function')
+    name = Attribute('the dotted name peers call it by')
+    domain = Attribute('name of the predicate that decides who may call it')
+    with_identity = Attribute('whether the user id comes before the arguments')
+
+    def __call__(*args, **kw):
+        """Run it."""
+
+    def test(*args, **kw):
+        """Ask the predicate of its domain; a bool."""
+
+
+class IRPCRoute(Interface):
+    """What one name leads to in one registry: its functions by domain."""
+
+    callables = Attribute('{domain: IRPCCallable}')
+
+    def candidates():
+        """Its functions and those of the registries below, in order of precedence."""
+
+
+class IPredicate(Interface):
+    """Decides who may call the functions of a domain.
+
+    A named adapter of `IRPCCallable`; its name is the domain's.
+    """
+
+    def test(*args, **kw):
+        """Whether the call may be made; gets the authentication plugin's arguments."""

@@ -1,0 +1,303 @@
+"""`Client` and `Server` as users see them; the engine does the work."""
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from zope.interface import implementer
+
+from . import registry as registry_module
+from ._version import __version__
+from .caller import Caller, RemoteFunction, ServerCaller
+from .engine import Engine
+from .errors import UsageError
+from .interfaces import IClient, IServer
+from .registry import create_local_registry
+from .settings import Settings
+
+__all__ = ['BaseClient', 'BaseRPC', 'BaseServer']
+
+AGENT = f'pseud/{__version__}'
+# Seconds that `stop` lets running functions go on.
+GRACE = 5.0
+
+_UNSET: Any = object()
+
+
+class BaseRPC:
+    """What clients and servers share; backends add how to start, stop and wait.
+
+    Args:
+        name: of the service: a server's own, the one a client wants.
+        registry: where functions are looked up; by default one of its own on top of the
+            global one.
+        context: a ``zmq.Context``; the process-wide one by default.
+        io_loop: the event loop, where the backend has a choice of them.
+        settings: everything that `pseud.settings.Settings` names.
+    """
+
+    _is_server: ClassVar[bool]
+
+    def __init__(
+        self,
+        name: str = '',
+        *,
+        registry: Any = None,
+        context: Any = None,
+        io_loop: Any = None,
+        proxy_to: Any = None,
+        **settings: Any,
+    ) -> None:
+        if proxy_to is not None:
+            raise NotImplementedError('proxy_to is not implemented yet')
+        self.settings = Settings(name=name, **settings)
+        self.registry = registry or create_local_registry(self.settings.name)
+        self._io_loop = io_loop
+        self._engine = Engine(
+            self,
+            self.settings,
+            self.registry,
+            server=self._is_server,
+            context=context,
+            make_backend=self._make_backend,
+            agent=AGENT,
+        )
+
+    def __repr__(self) -> str:
+        return f'<{type(self).__name__} {self.settings.name!r}>'
+
+    # ------------------------------------------------------ what a backend supplies
+
+    def _make_backend(self) -> Any:
+        """The `IBackend` of this thread; raises `UsageError` if there is none."""
+        raise NotImplementedError
+
+    def _loop_runs(self) -> bool:
+        """Whether the loop that this object uses runs in this thread."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------ for users
+
+    def register_rpc(
+        self,
+        func: Callable[..., Any] | None = None,
+        name: str | None = None,
+        domain: str = registry_module.DEFAULT_DOMAIN,
+        with_identity: bool = False,
+    ) -> Any:
+        """Make a function callable by peers of this object; also a decorator.
+
+        See `pseud.utils.register_rpc`, which does the same for all in a registry.
+        """
+        return registry_module.register_rpc(
+            func, name, domain, self.registry, with_identity
+        )
+
+    def _attach_if_running(self) -> None:
+        if self._loop_runs():
+            self._engine.attach()
+
+    def stop(self, grace: float = GRACE) -> Any:
+        """Stop: take no new calls, finish those that run, tell the peers, close.
+
+        Args:
+            grace: seconds that running functions have; then they are cancelled.
+
+        Returns:
+            Something to wait for, when the loop is running; else it has stopped.
+        """
+        result = self._engine.stop(grace)
+        if result is None:
+            return self._done()
+        if not self._engine.backend.running():
+            self._engine.backend.run_until(result)
+        return result
+
+    def _done(self) -> Any:
+        """Something to wait for that has happened."""
+        raise NotImplementedError
+
+    def _serve(self, *, drain_on: tuple[signal.Signals, ...]) -> None:
+        """Run the loop, which does not run, until this object has stopped."""
+        engine = self._engine
+        engine.attach()
+        ended = engine.ended()
+        with _signals(engine, drain_on):
+            try:
+                engine.backend.run_until(ended)
+            except BaseException:
+                if not engine.closed:
+                    engine.backend.run_until(engine.stop(0))
+                raise
+
+
+@implementer(IClient)
+class BaseClient(BaseRPC):
+    """Connects to servers and calls them: ``client.some.function(1, 2)``.
+
+    Attributes that are not defined here are remote functions.  Functions registered with
+    `register_rpc` may be called by the server.
+    """
+
+    _is_server = False
+
+    def __init__(self, name: str = '', **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self._caller = Caller(self._engine, self.settings.timeout)
+
+    def __getattr__(self, name: str) -> RemoteFunction:
+        if name[:1] == '_':
+            raise AttributeError(
+                f'{name!r}: names that begin with an underscore are not remote '
+                f'functions here; call({name!r}, ...) calls one'
+            )
+        return RemoteFunction(self._caller, name)
+
+    def connect(self, endpoint: str) -> None:
+        """Connect to a server, now or as soon as it is there; again when it was lost.
+
+        Args:
+            endpoint: ØMQ address, ``tcp://host:port``, ``ipc://path``, ``inproc://name``.
+                May be called for several: calls go to the least busy one.
+
+        Raises:
+            ValueError: it is no address.
+        """
+        self._attach_if_running()
+        self._engine.client_link(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        """Close the connection to ``endpoint``; calls under way there fail.
+
+        Raises:
+            ValueError: there is none.
+        """
+        self._engine.close_link(endpoint)
+
+    def bind(self, endpoint: str) -> None:
+        """Clients connect.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            'a Client connects and a Server binds; either may call the other. '
+            'call("bind", ...) calls a remote function of that name'
+        )
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the remote function ``name``, whatever it is.
+
+        Args:
+            name: dotted name.
+            args, kwargs: the function's.
+        """
+        return self._caller.call(name, *args, **kwargs)
+
+    def with_options(self, *, timeout: float | None = _UNSET) -> Caller:
+        """This client with settings of its own; an immutable view.
+
+        Args:
+            timeout: seconds a call may take, None for ever.
+        """
+        if timeout is _UNSET:
+            return self._caller
+        return self._caller.with_options(timeout=timeout)
+
+    def send_to(self, user_id: str) -> Caller:
+        """Only servers have several peers.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError('a Client calls its server: client.function(...)')
+
+
+@implementer(IServer)
+class BaseServer(BaseRPC):
+    """Is called by clients, and calls them: ``server.send_to('alice').function()``."""
+
+    _is_server = True
+
+    def __init__(self, name: str = '', **settings: Any) -> None:
+        super().__init__(name, **settings)
+        if self.settings.protocol != 2:
+            raise ValueError(
+                'a Server speaks every protocol version with whoever speaks it; '
+                'protocol= is for clients'
+            )
+        self._caller = ServerCaller(self._engine, self.settings.timeout)
+
+    def bind(self, endpoint: str) -> str:
+        """Listen.
+
+        Args:
+            endpoint: ØMQ address; ``tcp://127.0.0.1:*`` chooses a free port.
+
+        Returns:
+            The address that was bound, with its port.
+
+        Raises:
+            OSError: it can not be.
+        """
+        self._attach_if_running()
+        return self._engine.server_link().bind(endpoint)
+
+    def connect(self, endpoint: str) -> None:
+        """Serve the clients of an ØMQ device (``zmq.proxy``) there.
+
+        Raises:
+            ValueError: it is no address.
+        """
+        self._attach_if_running()
+        self._engine.server_link().connect(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        """Undo `connect`.
+
+        Raises:
+            ValueError: it is not connected there.
+        """
+        self._engine.server_link().disconnect(endpoint)
+
+    def send_to(self, user_id: str) -> Caller:
+        """The functions of a connected user's client.
+
+        Args:
+            user_id: as the transport's authentication knows it.
+        """
+        return self._caller.send_to(user_id)
+
+    def with_options(self, *, timeout: float | None = _UNSET) -> ServerCaller:
+        """This server with settings of its own; an immutable view.
+
+        Args:
+            timeout: seconds a call may take, None for ever.
+        """
+        return self._caller.with_options(timeout=timeout)
+
+
+class _signals:
+    """While active, these signals drain and stop an engine; a second one does at once."""
+
+    def __init__(self, engine: Engine, which: tuple[signal.Signals, ...]) -> None:
+        self.engine = engine
+        # elsewhere Python does not let us
+        main = threading.current_thread() is threading.main_thread()
+        self.which = which if main else ()
+        self.before: dict[signal.Signals, Any] = {}
+        self.received = 0
+
+    def __enter__(self) -> None:
+        for number in self.which:
+            self.before[number] = signal.signal(number, self.handle)
+
+    def handle(self, number: int, frame: Any) -> None:
+        self.received += 1
+        grace = GRACE if self.received == 1 else 0
+        self.engine.backend.call_soon_threadsafe(lambda: self.engine.stop(grace))
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)

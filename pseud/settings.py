@@ -1,0 +1,92 @@
+"""What a client or server was told when it was made, checked once."""
+
+import dataclasses
+import math
+from typing import Any
+
+from ._core.limits import Limits
+
+__all__ = ['DEFAULT_TIMEOUT', 'Settings', 'check_timeout']
+
+DEFAULT_TIMEOUT = 5.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The constructor arguments of `Client` and `Server`; secrets stay out of the repr.
+
+    Args:
+        name: of the service.
+        user_id: who this side is, for plugins that log in.
+        password: to `user_id`.
+        public_key, secret_key: this side's CURVE keys, Z85 text or bytes.
+        peer_public_key: the server's CURVE key, known to clients.
+        security_plugin: name of an authentication plugin, or one.
+        heartbeat_plugin: name of a heartbeat plugin, or one.
+        passwords: ``{user id: password}``, or a function of both that says whether it
+            is right; for servers with the plugin ``plain``.
+        timeout: seconds a call may take, None for ever.
+        translation_table: ``{code: (class, pack, unpack)}``, codes 0-63.
+        protocol: 1 to speak as pseud 1.x does, to servers that know no better.
+        limits: see `pseud.Limits`.
+        show_tracebacks: whether callers see the tracebacks of what fails here.
+        heartbeat_interval: seconds between the transport's signs of life, 0 for none; a
+            peer that is silent for four times as long is lost.
+        linger: seconds that what was sent last may take to leave after closing.
+    """
+
+    name: str = ''
+    user_id: str | None = None
+    password: str | None = dataclasses.field(default=None, repr=False)
+    public_key: str | bytes | None = None
+    secret_key: str | bytes | None = dataclasses.field(default=None, repr=False)
+    peer_public_key: str | bytes | None = None
+    security_plugin: Any = 'noop_auth_backend'
+    heartbeat_plugin: Any = 'noop_heartbeat_backend'
+    passwords: Any = dataclasses.field(default=None, repr=False)
+    timeout: float | None = DEFAULT_TIMEOUT
+    translation_table: Any = None
+    protocol: int = 2
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    show_tracebacks: bool = True
+    heartbeat_interval: float = 2.5
+    linger: float = 1.0
+
+    def __post_init__(self) -> None:
+        for field in ('name', 'user_id', 'password'):
+            value = getattr(self, field)
+            if isinstance(value, bytes):  # pseud 1.x took bytes
+                object.__setattr__(self, field, value.decode())
+            elif value is not None and not isinstance(value, str):
+                raise TypeError(f'{field} must be a str, not {type(value).__name__}')
+        if len(self.name.encode()) > 255:
+            raise ValueError('name must be at most 255 bytes, it is a routing id')
+        check_timeout(self.timeout)
+        if self.protocol not in (1, 2):
+            raise ValueError(f'protocol must be 1 or 2, not {self.protocol!r}')
+        if not isinstance(self.limits, Limits):
+            raise TypeError(f'limits must be a pseud.Limits, not {self.limits!r}')
+        for field in ('heartbeat_interval', 'linger'):
+            value = getattr(self, field)
+            if not _is_number(value) or not 0 <= value < 1e6:
+                raise ValueError(f'{field} must be seconds, 0 or more, not {value!r}')
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_timeout(timeout: Any) -> float | None:
+    """Return a timeout if it is one.
+
+    Raises:
+        ValueError: it is not a positive number of seconds, nor None.
+    """
+    if timeout is None:
+        return None
+    if not _is_number(timeout) or not 0 < timeout < math.inf:
+        raise ValueError(
+            f'timeout must be a positive number of seconds, or None for no limit, '
+            f'not {timeout!r}'
+        )
+    return float(timeout)

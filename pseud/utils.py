@@ -1,0 +1,18 @@
+"""Registering functions and plugins."""
+
+from .plugins import (
+    register_auth_backend,
+    register_heartbeat_backend,
+    register_predicate,
+)
+from .registry import create_local_registry, get_rpc_callable, register_rpc, registry
+
+__all__ = [
+    'create_local_registry',
+    'get_rpc_callable',
+    'register_auth_backend',
+    'register_heartbeat_backend',
+    'register_predicate',
+    'register_rpc',
+    'registry',
+]
