@@ -80,10 +80,10 @@ class PlainClient(_Base):
             )
 
     def socket_options(self) -> dict[int, Any]:
-        return {
-            int(zmq.PLAIN_USERNAME): self.settings.user_id.encode(),
-            int(zmq.PLAIN_PASSWORD): (self.settings.password or '').encode(),
-        }
+        options = {int(zmq.PLAIN_USERNAME): self.settings.user_id.encode()}
+        if self.settings.password:  # libzmq refuses to be told the empty one
+            options[int(zmq.PLAIN_PASSWORD)] = self.settings.password.encode()
+        return options
 
 
 @register_auth_backend
