@@ -7,6 +7,7 @@ both leave ``__component_adapts__`` on the class.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from zope.interface import providedBy
 from zope.interface.registry import Components
 
 from .errors import UnknownPluginError
@@ -83,7 +84,10 @@ def plugin(rpc: Any, interface: Any, wanted: Any, where: Components) -> Any:
         return wanted
     found = where.queryAdapter(rpc, interface, wanted)
     if found is None:
-        known = sorted(name for name, _ in where.getAdapters((rpc,), interface))
+        # not getAdapters, that would make one of each
+        known = sorted(
+            n for n, _ in where.adapters.lookupAll([providedBy(rpc)], interface)
+        )
         raise UnknownPluginError(
             f'no {interface.__name__} is called {wanted!r} for a '
             f'{type(rpc).__name__}; there are: {", ".join(known)}'

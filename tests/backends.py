@@ -166,7 +166,7 @@ def scenario(function=None, *, needs=()):
 
 
 class Net:
-    """Makes servers and clients for a test, and sees to it that nothing of them is left.
+    """Makes servers and clients for a test, and sees that nothing of them is left.
 
     They live in an ØMQ context of their own.
     """
@@ -220,12 +220,12 @@ class Net:
         server, address = self.serve(security_plugin='trusted_peer', **settings)
         return server, *(self.user(address, name, **settings) for name in names)
 
-    def user(self, address, name, password='', **settings):
+    def user(self, address, user_id, password='', **settings):
         """A client with a name."""
         return self.client(
             address,
             security_plugin='plain',
-            user_id=name,
+            user_id=user_id,
             password=password,
             **settings,
         )
@@ -252,6 +252,13 @@ class Net:
                 f'in vain: {inspect.getsource(condition)}'
             )
             yield self.sleep(0.002)
+
+    def all(self, results):
+        """``yield from`` this: what calls return, as a list."""
+        values = []
+        for result in results:
+            values += [(yield result)]
+        return values
 
     def outcome(self, result):
         """``yield from`` this: what a call returned, or the exception it raised."""

@@ -302,9 +302,7 @@ def test_several_addresses_share_the_load(net):
     yield from net.until(lambda: len(client._engine.core.peers) == 2)
     calls = [client.who() for _ in range(10)]
     go.set()
-    answers = []
-    for call in calls:
-        answers.append((yield call))
+    answers = yield from net.all(calls)
     assert sorted(answers) == [0] * 5 + [1] * 5
 
 
