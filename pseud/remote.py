@@ -72,15 +72,24 @@ def dump(error: BaseException, packer: PackerV2, protocol: int, *, show: bool) -
     if protocol == 1:
         return v1.encode_error(name, message, trace)
     fields: dict[str, Any] = {'type': name, 'message': message}
+    args = _arguments(error)
     try:
-        fields['args'] = packer.pack(error.args)
+        fields['args'] = packer.pack(args)
     except errors.SerializationError:
-        fields['args'] = packer.pack(
-            tuple(_argument(arg, packer) for arg in error.args)
-        )
+        fields['args'] = packer.pack(tuple(_argument(arg, packer) for arg in args))
     if trace is not None:
         fields['traceback'] = trace
     return msgpack.packb(fields, unicode_errors='surrogatepass')
+
+
+def _arguments(error: BaseException) -> tuple[Any, ...]:
+    if isinstance(error, OSError) and len(error.args) == 2:
+        # it keeps the names of files apart
+        if error.filename2 is not None:
+            return (*error.args, error.filename, None, error.filename2)
+        if error.filename is not None:
+            return (*error.args, error.filename)
+    return error.args
 
 
 def _argument(value: Any, packer: PackerV2) -> Any:
