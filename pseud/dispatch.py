@@ -1,6 +1,8 @@
 """Calls that come in: find the function, check the caller, run it, answer."""
 
 import logging
+from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -20,67 +22,43 @@ __all__ = ['Job', 'dispatch']
 logger = logging.getLogger(__name__)
 
 
-def dispatch(engine: 'Engine', call: InboundCall) -> None:
+def dispatch(engine: 'Engine', job: 'Job') -> None:
     """Run an inbound call, or answer why not.
 
     Nothing is unpacked before the caller is known to be allowed to make the call.
     """
-    user_id = call.peer.user_id
+    user_id = job.peer.user_id
     try:
-        found = find_callable(
-            engine.registry,
-            call.name,
-            lambda: engine.auth.get_predicate_arguments(user_id),
-        )
-        args, kwargs = engine.packers[call.protocol].unpack_call(
-            call.body, call.buffers
-        )
+        found = find_callable(engine.registry, job.name, engine.auth, user_id)
+        args, kwargs = engine.packers[job.protocol].unpack_call(job.body, job.buffers)
     except (ServiceNotFoundError, SerializationError) as error:
-        engine.core.fail(call, f'pseud.{type(error).__name__}', str(error))
+        engine.core.fail(job, f'pseud.{type(error).__name__}', str(error))
         return
     except Exception as error:
-        logger.exception('asking whether %s() may be called failed', call.name)
-        reason = f'{call.name}() did not run: asking whether it may failed'
-        engine.core.fail(call, 'pseud.UnauthorizedError', f'{reason}: {error!r}')
+        logger.exception('asking whether %s() may be called failed', job.name)
+        reason = f'{job.name}() did not run: asking whether it may failed'
+        engine.core.fail(job, 'pseud.UnauthorizedError', f'{reason}: {error!r}')
         return
-    call.body, call.buffers = (
-        b'',
-        (),
-    )  # the arguments live as long as the function wants
-    if found.with_identity:
-        args = (user_id, *args)
-    job = Job(engine, call, found.func, args, kwargs)
-    call.job = job
+    job.body, job.buffers = b'', ()  # the arguments live as long as the function wants
+    job.engine = engine
+    job.func = found.func
+    job.args = (user_id, *args) if found.with_identity else args
+    job.kwargs = kwargs
+    job.context = engine.call_context.copy()
     job.handle = engine.backend.spawn(job)
 
 
 @implementer(IJob)
-class Job:
-    """One run of a function for a peer."""
+class Job(InboundCall):
+    """An inbound call, and the one run of its function."""
 
-    __slots__ = (
-        'args',
-        'call',
-        'context',
-        'engine',
-        'func',
-        'handle',
-        'kwargs',
-    )
+    __slots__ = ('args', 'context', 'engine', 'func', 'kwargs')
 
-    def __init__(
-        self, engine: 'Engine', call: InboundCall, func: Any, args: Any, kwargs: Any
-    ) -> None:
-        self.engine = engine
-        self.call = call
-        self.func = func
-        self.args = args
-        self.kwargs = kwargs
-        self.context = engine.call_context.copy()
-        self.handle: Any = None
-
-    def __repr__(self) -> str:
-        return f'<Job {self.call.name!r} for {self.call.peer.label}>'
+    engine: 'Engine'
+    func: Callable[..., Any]
+    args: Sequence[Any]
+    kwargs: dict[str, Any]
+    context: Context
 
     def invoke(self) -> Any:
         return self.context.run(self._invoke)
@@ -90,34 +68,34 @@ class Job:
         return self.func(*self.args, **self.kwargs)
 
     def succeeded(self, value: Any) -> None:
-        call, engine = self.call, self.engine
-        if call.done:  # cancelled, expired, or the caller is gone
+        if self.done:  # cancelled, expired, or the caller is gone
             return
+        engine = self.engine
         try:
-            engine.core.reply(call, engine.packers[call.protocol].pack(value))
+            engine.core.reply(self, engine.packers[self.protocol].pack(value))
         except (SerializationError, MessageTooLargeError) as error:
-            reason = f'{call.name}() ran, but {error}'
-            engine.core.fail(call, f'pseud.{type(error).__name__}', reason)
+            reason = f'{self.name}() ran, but {error}'
+            engine.core.fail(self, f'pseud.{type(error).__name__}', reason)
         except Exception as error:  # a user type's own pack function
             self.failed(error)
             return
         engine.flush_soon()
 
     def failed(self, error: BaseException) -> None:
-        call, engine = self.call, self.engine
-        if call.done:
+        if self.done:
             return
+        engine = self.engine
         if not isinstance(error, Exception):  # cancelled from within, or worse
-            logger.warning('%s() ended with %r', call.name, error)
+            logger.warning('%s() ended with %r', self.name, error)
         else:
-            logger.debug('%s() raised %s', call.name, type(error).__name__)
+            logger.debug('%s() raised %s', self.name, type(error).__name__)
         body = remote.dump(
             error,
-            engine.packers[call.protocol],
-            call.protocol,
+            engine.packers[self.protocol],
+            self.protocol,
             show=engine.settings.show_tracebacks,
         )
-        engine.core.reply_error(call, body)
+        engine.core.reply_error(self, body)
         engine.flush_soon()
 
     def abort(self) -> None:

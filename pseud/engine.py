@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from math import inf
+from threading import get_ident
 from typing import Any, TypeVar, cast
 
 import zmq
@@ -21,7 +22,7 @@ from ._core.peer import Peer
 from ._core.wire import Buffer
 from .caller import Caller
 from .current import CURRENT
-from .dispatch import dispatch
+from .dispatch import Job, dispatch
 from .errors import NotSentError, PseudError, SerializationError, UsageError
 from .guard import Guard
 from .interfaces import IAuthenticationBackend, IHeartbeatBackend
@@ -86,6 +87,7 @@ class Engine:
             limits=settings.limits,
             uid_prefix=os.urandom(8),
             agent=agent,
+            make_call=Job,
         )
         self.server = server
         self.backend: Any = None
@@ -192,13 +194,13 @@ class Engine:
             return
         self.closed = True
         for peer in list(self.core.peers.values()):
-            for call in list(peer.inbound.values()):
+            for call in cast(list[Job], list(peer.inbound.values())):
                 self.core.fail(
                     call,
                     'pseud.PeerLostError',
                     f'{call.name}() was stopped, as its server stops; it may have run',
                 )
-                self._abort(call)
+                call.abort()
         self._flush()
         self.handle(self.core.fail_all('it was stopped here'))
         self._close()
@@ -224,16 +226,17 @@ class Engine:
         self, caller: Caller, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Make a call; returns its result to come."""
-        if self.guard is None or self.closed:
+        guard = self.guard
+        if guard is None or self.closed:
             self.attach()
-        else:
-            self.guard.check(self.label)
+        elif guard.thread != get_ident():
+            guard.check(self.label)
         backend, core = self.backend, self.core
         now = backend.now()
         timeout = caller._timeout
         job = CURRENT.get()
-        if job is not None and job.call.deadline is not None and not job.call.done:
-            remaining = job.call.deadline - now
+        if job is not None and job.deadline is not None and not job.done:
+            remaining = job.deadline - now
             if timeout is None or remaining < timeout:
                 timeout = remaining
         result = backend.result(self._cancelled)
@@ -250,8 +253,10 @@ class Engine:
             return result
         if core.due < self._armed:
             self._arm()
-        if len(core.pending) == 1 and not self.reading:
-            self._flush()  # one call at a time: nothing to wait for
+        if self.reading:
+            pass  # what reads sends, too
+        elif len(core.pending) == 1 or core.full:
+            self._flush()  # one call at a time, or a batch: nothing to wait for
         else:
             self.flush_soon()
         return result
@@ -307,25 +312,18 @@ class Engine:
             kind = event[0]
             try:
                 if kind == ev.RESULT:
-                    self._returned(*event[1:])
+                    _, result, body, buffers, protocol = event
+                    if not result.done():
+                        value = self.packers[protocol].unpack(body, buffers)
+                        result.set_result(value)
                 elif kind == ev.INVOKE:
                     dispatch(self, event[1])
                 else:
                     self._handle_rare(kind, event)
+            except SerializationError as error:  # of a result
+                event[1].set_exception(error)
             except Exception:  # one event must not take the others along
                 logger.exception('a bug in pseud: %r was not handled', event)
-
-    def _returned(
-        self, result: Any, body: Buffer, buffers: Sequence[Buffer], protocol: int
-    ) -> None:
-        if result.done():
-            return
-        try:
-            value = self.packers[protocol].unpack(body, buffers)
-        except SerializationError as error:
-            result.set_exception(error)
-        else:
-            result.set_result(value)
 
     def _handle_rare(self, kind: int, event: Event) -> None:
         if kind == ev.ERROR:
@@ -338,7 +336,7 @@ class Engine:
             if not event[1].done():
                 event[1].set_exception(event[2])
         elif kind == ev.ABORT:
-            self._abort(event[1])
+            event[1].abort()
         elif kind == ev.READY:
             self._joined(event[1])
         elif kind == ev.LOST:
@@ -347,10 +345,6 @@ class Engine:
             self.heartbeat.handle_heartbeat(event[1].user_id, event[1])
         elif kind == ev.VIOLATION:
             self._violated(event[1], event[2])
-
-    def _abort(self, call: Any) -> None:
-        if call.job is not None:
-            call.job.abort()
 
     def _joined(self, peer: Peer) -> None:
         if self.server and peer.user_id is not None:
@@ -397,7 +391,10 @@ class Engine:
 
     def flush_soon(self) -> None:
         """Send what is queued at the end of this turn of the loop."""
-        if not self._flushing and not self.reading:
+        if self.reading:
+            if self.core.full:
+                self.flush()
+        elif not self._flushing:
             self._flushing = True
             self.backend.call_soon(self._flush_turn)
 
@@ -415,6 +412,7 @@ class Engine:
         """Send what is queued; returns the links that it went to."""
         core = self.core
         used = set()
+        core.full = False
         while core.dirty:
             dirty, core.dirty = core.dirty, []
             for peer in dirty:
@@ -428,14 +426,17 @@ class Engine:
 
     def _send(self, peer: Peer) -> None:
         core = self.core
-        now = self.backend.now()
-        while payload := core.take(peer, now):
+        more = True
+        while more:
+            payload = core.take(peer, self.backend.now() if peer.blocked else 0.0)
+            if not payload:
+                return
             if not peer.link.send(peer, payload):
                 peer.blocked = True
                 self.blocked.add(peer)
-                self._retry_later(now)
+                self._retry_later(self.backend.now())
                 return
-            core.sent(peer)
+            more = core.sent(peer)
 
     def retry_blocked(self) -> None:
         """A socket stirred: those whose pipes were full may have room now."""

@@ -1,31 +1,30 @@
 """ØMQ sockets belong to one thread of one process; misuse is an error, not a crash."""
 
 import os
+import weakref
 from threading import get_ident
 
 from .errors import ForkedError, WrongThreadError
 
 __all__ = ['Guard']
 
-_forks = 0
-
-
-def _forked() -> None:
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_forked)
+# No thread has this ident (threading.get_ident: "a nonzero integer").
+FORKED = 0
 
 
 class Guard:
-    """Remembers where it was made, and knows whether that is here."""
+    """Remembers where it was made, and knows whether that is here.
 
-    __slots__ = ('forks', 'thread')
+    Attributes:
+        thread: the ident of the one thread that may pass; compare it to `get_ident()`
+            where even a call of `check` is too slow.
+    """
+
+    __slots__ = ('__weakref__', 'thread')
 
     def __init__(self) -> None:
         self.thread = get_ident()
-        self.forks = _forks
+        _guards.add(self)
 
     def check(self, what: str) -> None:
         """Return if this is the same thread of the same process.
@@ -33,7 +32,7 @@ class Guard:
         Raises:
             ForkedError, WrongThreadError: it is not.
         """
-        if self.forks != _forks:
+        if self.thread == FORKED:
             raise ForkedError(
                 f'{what} was made before os.fork() and can not be used in the child: '
                 'make a new one there'
@@ -44,3 +43,14 @@ class Guard:
                 'another: use loop.call_soon_threadsafe or '
                 'asyncio.run_coroutine_threadsafe, or a client for each thread'
             )
+
+
+_guards: 'weakref.WeakSet[Guard]' = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for guard in _guards:
+        guard.thread = FORKED
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -81,6 +81,9 @@ _NATIVE_BY_CODE = {code: unpack for code, _, unpack in _NATIVE.values()}
 _BASES = (str, int, float, dict, list, bytes, tuple, set, frozenset)
 
 
+_SEQUENCES = (list, tuple)
+
+
 class PackerV2:
     """Packs and unpacks for peers that speak protocol v2.
 
@@ -195,15 +198,14 @@ class PackerV2:
         Raises:
             SerializationError: it is not the body of a call.
         """
-        value = self.unpack(body, buffers)
         try:
-            args, kwargs = value
+            args, kwargs = self.unpack(body, buffers)
         except (TypeError, ValueError):
             args = kwargs = None
         if (
-            not isinstance(args, list | tuple)
-            or not isinstance(kwargs, dict)
-            or not all(type(key) is str for key in kwargs)
+            type(args) not in _SEQUENCES
+            or type(kwargs) is not dict
+            or (kwargs and not all(type(key) is str for key in kwargs))
         ):
             raise SerializationError('the arguments are not a list and a map of names')
         return args, kwargs

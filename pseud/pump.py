@@ -93,24 +93,38 @@ class Link:
         self.socket.close()
 
     def drain(self) -> None:
-        """Take in what has arrived; after a burst let others have their turn."""
+        """Take in what has arrived; after a burst let others have their turn.
+
+        Answers leave once nothing is left to read: the first wakes libzmq's I/O thread,
+        the others find it awake.
+        """
         if self.draining or self.socket.closed:
             return
         engine = self.engine
+        core, read = engine.core, self.read
         socket_get = self.socket.get
         self.draining = engine.reading = True
         try:
+            # The descriptor stirs because something has arrived, most of the time: to
+            # look at EVENTS first would cost more than the exception now and then.
+            readable = True
             for _ in range(BURST):
-                if not socket_get(EVENTS) & POLLIN:
+                if readable:
+                    try:
+                        read()
+                    except zmq.Again:
+                        pass
+                    except Exception:
+                        logger.exception('a bug in pseud: what a message meant got lost')
+                    if self.socket.closed:
+                        return
+                elif core.dirty:
+                    engine.flush()
+                else:
                     break
-                try:
-                    self.read()
-                except Exception:
-                    logger.exception('a bug in pseud: what a message meant got lost')
-                engine.flush()
-                if self.socket.closed:
-                    return
+                readable = socket_get(EVENTS) & POLLIN
             else:
+                engine.flush()
                 engine.backend.call_soon(self.drain)
         finally:
             self.draining = engine.reading = False
@@ -240,7 +254,10 @@ class ClientLink(Link):
             _send(self.socket, b'', MORE)
         except zmq.Again:
             return False
-        self.send_payload(payload)
+        if len(payload) == 1:
+            _send(self.socket, payload[0], NOBLOCK)
+        else:
+            self.send_payload(payload)
         return True
 
     def observed(self, event: int, value: int) -> None:
@@ -370,7 +387,10 @@ class ServerLink(Link):
         for part in envelope[1:]:
             _send(self.socket, part, MORE)
         _send(self.socket, b'', MORE)
-        self.send_payload(payload)
+        if len(payload) == 1:
+            _send(self.socket, payload[0], NOBLOCK)
+        else:
+            self.send_payload(payload)
         return True
 
     def lost(self, peer: Peer, reason: str) -> None:

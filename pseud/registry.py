@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from zope.interface import implementer, providedBy
+from zope.interface import implementedBy, implementer
 from zope.interface.registry import Components
 
 from .errors import ServiceNotFoundError
@@ -30,6 +30,10 @@ DEFAULT_DOMAIN = 'default'
 F = TypeVar('F', bound=Callable[..., Any])
 
 registry = Components('pseud')
+
+# Names that some registry has outside of the default domain: only for these the registries
+# below need a look when a function is found.
+_restricted: set[str] = set()
 
 
 def create_local_registry(name: str) -> Components:
@@ -66,7 +70,7 @@ class RPCCallable:
     def predicate(self) -> Callable[[Any], Any] | None:
         """What makes the predicate of its domain, or None: there is no such domain."""
         found: Callable[[Any], Any] | None = self.registry.adapters.lookup(
-            (providedBy(self),), IPredicate, self.domain
+            _CALLABLE, IPredicate, self.domain
         )
         return found
 
@@ -80,16 +84,28 @@ class RPCCallable:
         return bool(make(self).test(*args, **kw))
 
 
+_CALLABLE = (implementedBy(RPCCallable),)
+
+
 @implementer(IRPCRoute)
 class RPCRoute:
     """What one name leads to in one registry; see `IRPCRoute`."""
 
-    __slots__ = ('callables', 'name', 'registry')
+    __slots__ = ('callables', 'name', 'only_default', 'registry')
 
     def __init__(self, name: str, registry: Components) -> None:
         self.name = name
         self.registry = registry
         self.callables: dict[str, RPCCallable] = {}
+        self.only_default: tuple[RPCCallable, ...] = ()
+
+    def add(self, found: RPCCallable) -> None:
+        """Register a function; it takes the place of one with the same domain."""
+        self.callables[found.domain] = found
+        if found.domain == DEFAULT_DOMAIN:
+            self.only_default = (found,)
+        else:
+            _restricted.add(self.name)
 
     def candidates(self) -> Iterator[RPCCallable]:
         """Restricted domains before the default one, what is nearer before the rest."""
@@ -140,9 +156,7 @@ def register_rpc(
         if route is None:
             route = RPCRoute(key, registry)
             registry.registerUtility(route, IRPCRoute, name=key, event=False)
-        route.callables[domain] = RPCCallable(
-            function, key, domain, with_identity, registry
-        )
+        route.add(RPCCallable(function, key, domain, with_identity, registry))
         return function
 
     if func is None:
@@ -170,24 +184,29 @@ def _name_of(function: Any, name: str | None) -> str:
 
 
 def find_callable(
-    where: Components, name: str, arguments: Callable[[], Mapping[str, Any]]
+    where: Components, name: str, auth: Any, user_id: str | None
 ) -> RPCCallable:
-    """The function that a call of ``name`` means.
+    """The function that a call of ``name`` by a user means.
 
     Args:
         where: the registry of the client or server that is called.
         name: exact.
-        arguments: gives what predicates want to know; asked only if one does.
+        auth: the `IAuthenticationBackend`, which knows what predicates ask about.
+        user_id: the caller's.
 
     Raises:
         ServiceNotFoundError: there is none, or none that may be called.
     """
     route = where.queryUtility(IRPCRoute, name)
     if route is not None:
-        for candidate in route.candidates():
+        candidates = route.candidates() if name in _restricted else route.only_default
+        for candidate in candidates:
             make = candidate.predicate()
-            if getattr(make, 'admits_all', False) or candidate.test(**arguments()):
-                return candidate
+            if getattr(make, 'admits_all', False) or candidate.test(
+                **auth.get_predicate_arguments(user_id)
+            ):
+                found: RPCCallable = candidate
+                return found
     raise ServiceNotFoundError(f'there is no function {name!r} for this caller')
 
 

@@ -47,6 +47,7 @@ class Endpoint:
         uid_prefix: 8 random bytes, the start of our uids in v1.
         lockstep: we speak only in turns (a REQ socket); peers are told.
         agent: software and version, told in HELLO.
+        make_call: makes the `InboundCall` of a peer's call; a subclass can carry more.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Endpoint:
         uid_prefix: bytes = b'\0' * 8,
         lockstep: bool = False,
         agent: str = '',
+        make_call: type[InboundCall] = InboundCall,
     ) -> None:
         self.server = server
         self.name = name
@@ -65,10 +67,12 @@ class Endpoint:
         self.uid_prefix = uid_prefix
         self.lockstep = lockstep
         self.agent = agent
+        self.make_call = make_call
         self.peers: dict[Hashable, Peer] = {}
         self.pending: dict[int, Pending] = {}
         self.running = 0  # inbound calls of all peers
         self.dirty: list[Peer] = []
+        self.full = False  # some outbox holds a batch: better sent now than later
         self.due = inf
         self.late = 0  # answers that nobody waited for any more
         self.draining: str | None = None
@@ -105,18 +109,19 @@ class Endpoint:
         waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         for call_id, (name, body, buffers, size) in waiting.items():
             handle, deadline, _, _, timeout = self.pending[call_id]
-            self.pending[call_id] = (handle, deadline, peer, name, timeout)
-            peer.in_flight += 1
             remaining = None if deadline is None else deadline - now
             if remaining is not None and remaining <= 0:
-                continue  # `expire` is about to say so
-            self._send_call(peer, call_id, name, body, buffers, remaining, size)
+                continue  # `expire` is about to say that it was not sent
+            self.pending[call_id] = (handle, deadline, peer, name, timeout)
+            peer.in_flight += 1
+            self._send_call(peer, call_id, name, body, buffers, remaining)
 
     def lost(self, peer: Peer, reason: str) -> list[Event]:
         """The connection is gone: end its calls, both ways, with what is certain."""
         if peer.gone:
             return []
-        peer.gone, peer.ready = True, False
+        peer.gone = peer.closed = True
+        peer.ready = False
         if self.peers.get(peer.key) is peer:
             del self.peers[peer.key]
         unsent = {m[1] for m in peer.outbox if m[0] == wire.CALL}
@@ -202,13 +207,10 @@ class Endpoint:
         if peer is None:
             self._check_waiting(name, size)
         elif (
-            peer.in_flight >= peer.max_calls
+            peer.closed
+            or peer.in_flight >= peer.max_calls
             or size > peer.max_message
             or peer.queued + size > self.limits.max_queue
-            or peer.away is not None
-            or peer.rejected is not None
-            or peer.gone
-            or peer.lockstep
         ):
             raise self._refusal(peer, name, size)
         call_id = self._next_id
@@ -225,13 +227,17 @@ class Endpoint:
             self._waiting_bytes += size
         else:
             peer.in_flight += 1
-            self._send_call(peer, call_id, name, body, buffers, timeout, size)
+            if size < wire.LARGE and not buffers:
+                ms = None if timeout is None else int(timeout * 1000) + 1
+                enqueue(self, peer, (wire.CALL, call_id, 0, body, name, ms), size)
+            else:
+                self._send_call(peer, call_id, name, body, buffers, timeout)
         return call_id
 
     def _choose(self, name: str) -> Peer | None:
         chosen = None
         for peer in self.peers.values():
-            if peer.away is None and peer.rejected is None:
+            if not peer.closed:
                 if chosen is None or peer.in_flight < chosen.in_flight:
                     chosen = peer
         if chosen is None:
@@ -284,16 +290,11 @@ class Endpoint:
         body: Buffer,
         buffers: Sequence[Buffer],
         timeout: float | None,
-        size: int,
     ) -> None:
         milliseconds = None if timeout is None else int(timeout * 1000) + 1
-        if size < wire.LARGE and not buffers:
-            message = (wire.CALL, call_id, 0, body, name, milliseconds)
-            enqueue(self, peer, message, size)
-        else:
-            enqueue_body(
-                self, peer, wire.CALL, call_id, body, buffers, (name, milliseconds)
-            )
+        enqueue_body(
+            self, peer, wire.CALL, call_id, body, buffers, (name, milliseconds)
+        )
 
     def cancel(self, call_id: int) -> None:
         """Nobody waits for this call any more; tell the peer, so that it can stop."""

@@ -20,6 +20,10 @@ __all__ = ['BATCH', 'OVERHEAD', 'enqueue', 'enqueue_body', 'sent', 'size_of', 't
 # first of a long queue arrive while the last are being packed.
 BATCH = 256 << 10
 
+# And about this many of them: while one side works on a batch the other makes the next,
+# or both would wait for each other in turn.
+BATCH_COUNT = 64
+
 # What a message weighs beside its body, in bytes: it bounds queues of empty ones too.
 OVERHEAD = 64
 
@@ -34,8 +38,11 @@ def size_of(body: Buffer, buffers: Sequence[Buffer]) -> int:
 
 def enqueue(endpoint: 'Endpoint', peer: 'Peer', message: Message, size: int) -> None:
     """Queue a message without buffers; ``size`` is that of its body in bytes."""
-    peer.outbox.append(message)
+    outbox = peer.outbox
+    outbox.append(message)
     peer.queued += size + OVERHEAD
+    if len(outbox) >= BATCH_COUNT:
+        endpoint.full = True
     if not peer.dirty:
         peer.dirty = True
         endpoint.dirty.append(peer)
@@ -72,15 +79,16 @@ def take(endpoint: 'Endpoint', peer: 'Peer', now: float) -> list[Buffer]:
     """
     if peer.blocked:
         _refresh(endpoint, peer, now)
-    if not peer.outbox:
+    outbox = peer.outbox
+    if not outbox:
         return []
     if peer.protocol == 1:
         return _take_v1(endpoint, peer)
     if peer.queued <= BATCH:
-        peer.taken = (len(peer.outbox), len(peer.outbox_buffers))
-        return [wire.encode(peer.outbox), *peer.outbox_buffers]
+        peer.taken = (len(outbox), len(peer.outbox_buffers))
+        return [wire.encode(outbox), *peer.outbox_buffers]
     size = buffers = count = 0
-    for message in peer.outbox:
+    for message in outbox:
         own = message[2] if len(message) > 2 else 0
         size += _weight(message)
         size += size_of(b'', peer.outbox_buffers[buffers : buffers + own])
@@ -89,7 +97,7 @@ def take(endpoint: 'Endpoint', peer: 'Peer', now: float) -> list[Buffer]:
         buffers += own
         count += 1
     peer.taken = (count, buffers)
-    return [wire.encode(peer.outbox[:count]), *peer.outbox_buffers[:buffers]]
+    return [wire.encode(outbox[:count]), *peer.outbox_buffers[:buffers]]
 
 
 def _take_v1(endpoint: 'Endpoint', peer: 'Peer') -> list[Buffer]:
@@ -102,8 +110,8 @@ def _take_v1(endpoint: 'Endpoint', peer: 'Peer') -> list[Buffer]:
     return []
 
 
-def sent(endpoint: 'Endpoint', peer: 'Peer') -> None:
-    """What `take` gave has left."""
+def sent(endpoint: 'Endpoint', peer: 'Peer') -> bool:
+    """What `take` gave has left; returns whether there is more."""
     peer.blocked = False
     messages, buffers = peer.taken
     peer.taken = (0, 0)
@@ -111,10 +119,11 @@ def sent(endpoint: 'Endpoint', peer: 'Peer') -> None:
         peer.outbox.clear()
         peer.outbox_buffers.clear()
         peer.queued = 0
-        return
+        return False
     del peer.outbox[:messages]
     del peer.outbox_buffers[:buffers]
     _weigh(peer)
+    return True
 
 
 def _weight(message: Message) -> int:

@@ -21,6 +21,8 @@ class Peer:
         ready: messages may be sent.
         away: the reason it takes no new calls, or None.
         rejected: the reason one side will not work with the other, or None.
+        closed: no calls can be made to it, for one of these reasons or the next.
+        gone: the connection is no more.
         lockstep: speaks only in turns (a REQ socket): send it answers, nothing else.
         outbox: messages to send; ``outbox_buffers`` their buffer frames, in order.
         queued: bytes in them, roughly.
@@ -33,6 +35,7 @@ class Peer:
     __slots__ = (
         'away',
         'blocked',
+        'closed',
         'dirty',
         'gone',
         'hello',
@@ -72,6 +75,7 @@ class Peer:
         self.hello: dict[str, Any] | None = None
         self.ready = False
         self.gone = False
+        self.closed = False
         self.away: str | None = None
         self.rejected: str | None = None
         self.lockstep = False
@@ -96,7 +100,7 @@ class InboundCall:
 
     Attributes:
         deadline: in local time, None without; nobody waits for an answer after it.
-        job: the engine's, whatever runs it.
+        handle: the engine's, to stop what runs it.
     """
 
     __slots__ = (
@@ -104,8 +108,8 @@ class InboundCall:
         'buffers',
         'deadline',
         'done',
+        'handle',
         'id',
-        'job',
         'name',
         'peer',
         'protocol',
@@ -128,7 +132,7 @@ class InboundCall:
         self.deadline = deadline
         self.protocol = peer.protocol
         self.done = False
-        self.job: Any = None
+        self.handle: Any = None
 
     def __repr__(self) -> str:
         return f'<InboundCall {self.name!r} of {self.peer.label}>'

@@ -5,7 +5,7 @@ protocol ends the reading of its ØMQ message with a VIOLATION event; what came 
 counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import RemoteProtocolError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ['receive']
 
 _BODIES = (bytes, memoryview)  # inline, or a frame of its own
+_CALL, _RESULT = wire.CALL, wire.RESULT
 
 
 def receive(
@@ -41,10 +42,11 @@ def receive(
     try:
         if not payload:
             raise RemoteProtocolError('message without a payload')
-        if payload[0] == v1.VERSION:
+        head = payload[0]
+        if head == v1.VERSION:
             _receive_v1(endpoint, peer, payload, events)
         else:
-            _receive_v2(endpoint, peer, payload, now, events)
+            _receive_v2(endpoint, peer, wire.decode(head), payload, now, events)
     except RemoteProtocolError as error:
         events.append((VIOLATION, peer, error))
     return events
@@ -53,6 +55,7 @@ def receive(
 def _receive_v2(
     endpoint: 'Endpoint',
     peer: Peer,
+    messages: Iterable[Message],
     payload: Sequence[Buffer],
     now: float,
     events: 'list[Event]',
@@ -61,7 +64,7 @@ def _receive_v2(
     claimed = 1  # frames of the payload that are spoken for
     if peer.protocol != 2:
         _choose_protocol(peer, 2)
-    for message in wire.decode(payload[0]):
+    for message in messages:
         if type(message) is not tuple or not message:
             raise RemoteProtocolError(f'a message is {_name(message)}, not an array')
         length = len(message)
@@ -79,7 +82,7 @@ def _receive_v2(
             claimed += count
             if body is None:
                 body, buffers = buffers[0], buffers[1:]
-        if kind == wire.RESULT or kind == wire.ERROR:
+        if kind == _RESULT or kind == wire.ERROR:
             if type(call_id) is not int or type(body) not in _BODIES:
                 raise RemoteProtocolError('an answer without call id or body')
             entry = pending.get(call_id)
@@ -88,9 +91,9 @@ def _receive_v2(
                 continue
             del pending[call_id]
             peer.in_flight -= 1
-            event = RESULT if kind == wire.RESULT else ERROR
+            event = RESULT if kind == _RESULT else ERROR
             events.append((event, entry[0], body, buffers, 2))
-        elif kind == wire.CALL:
+        elif kind == _CALL:
             _on_call(endpoint, peer, message, body, buffers, now, events)
         else:
             handler = _HANDLERS.get(kind) if type(kind) is int else None
@@ -134,7 +137,7 @@ def _on_call(
     _admit_call(
         endpoint,
         peer,
-        InboundCall(peer, call_id, name, body, buffers, deadline),
+        endpoint.make_call(peer, call_id, name, body, buffers, deadline),
         events,
     )
 
@@ -144,17 +147,19 @@ def _admit_call(
 ) -> None:
     """Run it, or say why not."""
     limits = endpoint.limits
+    inbound = peer.inbound
     if (
         endpoint.draining is None
         and peer.rejected is None
-        and len(peer.inbound) < limits.max_calls_per_peer
+        and len(inbound) < limits.max_calls_per_peer
         and endpoint.running < limits.max_calls
         and (not call.buffers or size_of(call.body, call.buffers) <= limits.max_message)
     ):
-        peer.inbound[call.id] = call
+        inbound[call.id] = call
         endpoint.running += 1
-        if call.deadline is not None and call.deadline < endpoint.due:
-            endpoint.due = call.deadline
+        deadline = call.deadline
+        if deadline is not None and deadline < endpoint.due:
+            endpoint.due = deadline
         events.append((INVOKE, call))
         return
     if peer.rejected is not None:
@@ -264,6 +269,7 @@ def _note_hello(peer: Peer, fields: Any) -> None:
         raise RemoteProtocolError(f'HELLO holds {_name(fields)}, not a map')
     peer.hello = fields
     peer.lockstep = fields.get('lockstep') is True
+    peer.closed = peer.closed or peer.lockstep
     for field in ('max_message', 'max_calls'):
         value = fields.get(field)
         if type(value) is int and value > 0:
@@ -274,6 +280,7 @@ def _on_reject(
     endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
 ) -> None:
     peer.rejected = _reason(fields)
+    peer.closed = True
     events.append((AWAY, peer, peer.rejected))
 
 
@@ -281,6 +288,7 @@ def _on_goaway(
     endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
 ) -> None:
     peer.away = _reason(fields)
+    peer.closed = True
     events.append((AWAY, peer, peer.away))
 
 
@@ -320,7 +328,7 @@ def _receive_v1(
         name, body = content
         if uid in peer.inbound:
             raise RemoteProtocolError('v1 uid is in use already')
-        call = InboundCall(peer, uid, name, body, (), None)
+        call = endpoint.make_call(peer, uid, name, body, (), None)
         _admit_call(endpoint, peer, call, events)
     elif kind == v1.HEARTBEAT:
         events.append((BEAT, peer))
