@@ -10,13 +10,39 @@ import threading
 
 from backends import PATIENCE
 
-__all__ = ['Program']
+__all__ = ['SERVER', 'Program']
 
-# what every program may want; LOOP lets it wait for a line on stdin
+# what every program may want
 PRELUDE = """
 import sys
 def say(*words):
     print(*words, flush=True)
+"""
+
+# A server at ADDRESS or at a free one; says where.
+SERVER = """
+import asyncio, os
+from pseud import Server
+
+async def main():
+    server = Server('service')
+    notes = []
+
+    @server.register_rpc
+    def note(text):
+        notes.append(text)
+        return notes
+
+    @server.register_rpc
+    async def wait():
+        say('waiting')
+        await asyncio.Event().wait()
+
+    server.register_rpc(os.getpid, name='pid')
+    say(server.bind(os.environ.get('ADDRESS', 'tcp://127.0.0.1:*')))
+    await server.serve_forever()
+
+asyncio.run(main())
 """
 
 
