@@ -29,7 +29,8 @@ _TYPES = (OK, HELLO, WORK, AUTHENTICATED, HEARTBEAT, FAILURE, UNAUTHORIZED)
 _ARRAY_OF_3 = b'\x93'
 _ARRAY_OF_2 = b'\x92'
 
-_pack = msgpack.Packer(autoreset=True).pack
+# text may hold lone surrogates, as file names in errors do
+_pack = msgpack.Packer(autoreset=True, unicode_errors='backslashreplace').pack
 
 
 def decode(payload: Sequence[Buffer]) -> tuple[bytes, bytes, Any]:

@@ -66,12 +66,17 @@ Buffer = bytes | bytearray | memoryview
 Message = tuple[Any, ...]
 
 _pack = msgpack.Packer(autoreset=True).pack
+# for text with lone surrogates, which file names in errors may hold
+_pack_any = msgpack.Packer(autoreset=True, unicode_errors='backslashreplace').pack
 _unpack = msgpack.unpackb
 
 
 def encode(messages: Sequence[Message]) -> bytes:
     """The head frame for these messages."""
-    return _pack(messages)
+    try:
+        return _pack(messages)
+    except UnicodeEncodeError:
+        return _pack_any(messages)
 
 
 def decode(head: Buffer) -> Iterable[Message]:
@@ -103,4 +108,4 @@ def error_body(type_name: str, message: str, traceback: str | None = None) -> by
     fields = {'type': type_name, 'message': message}
     if traceback is not None:
         fields['traceback'] = traceback
-    return _pack(fields)
+    return _pack_any(fields)
