@@ -17,7 +17,8 @@ def say(text):
 
 async def main(endpoint):
     client = Client('demo', security_plugin='plain', user_id='alice', password='')
-    client.connect(endpoint)  # if the server is not there yet, calls wait for it
+    say(f'connects to {endpoint}; until the server is there, calls wait')
+    client.connect(endpoint)
 
     @client.register_rpc(name='draw.me.a.sheep')
     def sheep():
