@@ -26,7 +26,7 @@ from .errors import (
     RemoteTraceback,
     SerializationError,
     ServiceNotFoundError,
-    TimeoutError,  # noqa: A004 - the field's word
+    TimeoutError,
     UnauthorizedError,
     UnknownPluginError,
     UsageError,

@@ -6,7 +6,7 @@ keeps the one timer, and sends what the core has queued, at the end of each turn
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from math import inf
 from threading import get_ident
@@ -201,7 +201,7 @@ class Engine:
                     f'{call.name}() was stopped, as its server stops; it may have run',
                 )
                 call.abort()
-        self._flush()
+        self.flush()
         self.handle(self.core.fail_all('it was stopped here'))
         self._close()
         for result in (self._stopped, *self._ended):
@@ -256,7 +256,7 @@ class Engine:
         if self.reading:
             pass  # what reads sends, too
         elif len(core.pending) == 1 or core.full:
-            self._flush()  # one call at a time, or a batch: nothing to wait for
+            self.flush()  # one call at a time, or a batch: nothing to wait for
         else:
             self.flush_soon()
         return result
@@ -401,15 +401,10 @@ class Engine:
     def _flush_turn(self) -> None:
         self._flushing = False
         if not self.closed:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
-        """Send what is queued, and look at the sockets again."""
-        for link in self.flush():
-            link.look_again()
-
-    def flush(self) -> set[Any]:
-        """Send what is queued; returns the links that it went to."""
+    def flush(self) -> None:
+        """Send what is queued, and look again at the sockets that it went to."""
         core = self.core
         used = set()
         core.full = False
@@ -422,7 +417,9 @@ class Engine:
                     self._send(peer)
         if self._stopped is not None and not self.closed and core.idle:
             self.backend.call_soon(self._finish)
-        return used
+        for link in used:
+            if not link.draining:  # which looks again by itself
+                link.look_again()
 
     def _send(self, peer: Peer) -> None:
         core = self.core
@@ -449,6 +446,7 @@ class Engine:
         for peer in blocked:
             if not peer.gone:
                 self._send(peer)
+                peer.link.look_again()
 
     def _retry_later(self, now: float) -> None:
         if self._retry_timer is None:

@@ -67,7 +67,7 @@ class OverloadedError(NotSentError):
     """A bound on calls under way or on queued bytes was reached; the call did not run."""
 
 
-class TimeoutError(PseudError, builtins.TimeoutError):  # noqa: A001 - the field's word
+class TimeoutError(PseudError, builtins.TimeoutError):
     """No answer within the call's timeout.  The function may have run, or still run."""
 
 

@@ -21,7 +21,7 @@ from .errors import (
     RemoteTraceback,
     SerializationError,
     ServiceNotFoundError,
-    TimeoutError,  # noqa: A004 - the field's word
+    TimeoutError,
     UnauthorizedError,
     UnknownPluginError,
     UsageError,

@@ -51,7 +51,10 @@ def _unpack_datetime(fields: Sequence[Any]) -> datetime.datetime:
     elif zone is not None:
         offset = datetime.timedelta(seconds=zone)
         tzinfo = datetime.timezone(offset) if offset else datetime.UTC
-    return datetime.datetime(*naive, fold=fold, tzinfo=tzinfo)
+    year, month, day, hour, minute, second, microsecond = naive
+    return datetime.datetime(
+        year, month, day, hour, minute, second, microsecond, tzinfo, fold=fold
+    )
 
 
 def _pack_delta(value: datetime.timedelta) -> list[int]:
@@ -78,7 +81,7 @@ _NATIVE: dict[type, tuple[int, Callable[[Any], Any], Callable[[Any], Any]]] = {
 _NATIVE_BY_CODE = {code: unpack for code, _, unpack in _NATIVE.values()}
 
 # Subclasses of these travel as them; the order matters: bool is not subclassable.
-_BASES = (str, int, float, dict, list, bytes, tuple, set, frozenset)
+_BASES: tuple[Any, ...] = (str, int, float, dict, list, bytes, tuple, set, frozenset)
 
 
 _SEQUENCES = (list, tuple)
@@ -103,7 +106,7 @@ class PackerV2:
                 raise ValueError(f'translation_table code {code!r} is not in 0..63')
             self._own[cls] = (code, pack)
             self._own_by_code[code] = unpack
-        self._pack = self._make().pack
+        self._pack: Callable[[Any], bytes] = self._make().pack
         self._nesting = 0
 
     def _make(self) -> msgpack.Packer:

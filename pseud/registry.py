@@ -6,7 +6,7 @@ are by exact name.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from zope.interface import implementedBy, implementer

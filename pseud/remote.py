@@ -79,7 +79,8 @@ def dump(error: BaseException, packer: PackerV2, protocol: int, *, show: bool) -
         fields['args'] = packer.pack(tuple(_argument(arg, packer) for arg in args))
     if trace is not None:
         fields['traceback'] = trace
-    return msgpack.packb(fields, unicode_errors='surrogatepass')
+    packed: bytes = msgpack.packb(fields, unicode_errors='surrogatepass')
+    return packed
 
 
 def _arguments(error: BaseException) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import zmq
 
@@ -150,7 +151,10 @@ class _Handler:
         ask = self.domains.get(domain)
         if ask is None:
             raise UnauthorizedError('its server has stopped')
-        known = {'mechanism': mechanism.decode(), 'address': address.decode()}
+        known: dict[str, Any] = {
+            'mechanism': mechanism.decode(),
+            'address': address.decode(),
+        }
         if mechanism == b'PLAIN':
             try:
                 username, password = (part.decode() for part in shown)

@@ -22,7 +22,16 @@ from ..errors import (
 from . import v1, wire
 from .events import ABORT, FAILED, LOST, Event
 from .limits import Limits
-from .outbox import OVERHEAD, enqueue, enqueue_body, size_of, sent, take
+from .outbox import (
+    OVERHEAD,
+    enqueue,
+    enqueue_body,
+    refresh,
+    sent,
+    size_of,
+    take,
+    unsent,
+)
 from .peer import InboundCall, Peer
 from .receive import receive
 from .wire import Buffer
@@ -111,7 +120,10 @@ class Endpoint:
             handle, deadline, _, _, timeout = self.pending[call_id]
             remaining = None if deadline is None else deadline - now
             if remaining is not None and remaining <= 0:
-                continue  # `expire` is about to say that it was not sent
+                # `expire` is about to say that it was not sent
+                self._waiting[call_id] = (name, body, buffers, size)
+                self._waiting_bytes += size
+                continue
             self.pending[call_id] = (handle, deadline, peer, name, timeout)
             peer.in_flight += 1
             self._send_call(peer, call_id, name, body, buffers, remaining)
@@ -124,13 +136,13 @@ class Endpoint:
         peer.ready = False
         if self.peers.get(peer.key) is peer:
             del self.peers[peer.key]
-        unsent = {m[1] for m in peer.outbox if m[0] == wire.CALL}
+        waited = unsent(peer)
         events: list[Event] = [(LOST, peer, reason)]
         ended = [item for item in self.pending.items() if item[1][2] is peer]
         for call_id, (handle, _, _, name, _) in ended:
             del self.pending[call_id]
             error: PseudError
-            if call_id in unsent:
+            if call_id in waited:
                 error = NotSentError(
                     f'{name}() was not sent to {peer.label}: {reason}; it did not run'
                 )
@@ -228,7 +240,7 @@ class Endpoint:
         else:
             peer.in_flight += 1
             if size < wire.LARGE and not buffers:
-                ms = None if timeout is None else int(timeout * 1000) + 1
+                ms = _milliseconds(timeout)
                 enqueue(self, peer, (wire.CALL, call_id, 0, body, name, ms), size)
             else:
                 self._send_call(peer, call_id, name, body, buffers, timeout)
@@ -291,10 +303,8 @@ class Endpoint:
         buffers: Sequence[Buffer],
         timeout: float | None,
     ) -> None:
-        milliseconds = None if timeout is None else int(timeout * 1000) + 1
-        enqueue_body(
-            self, peer, wire.CALL, call_id, body, buffers, (name, milliseconds)
-        )
+        rest = (name, _milliseconds(timeout))
+        enqueue_body(self, peer, wire.CALL, call_id, body, buffers, rest)
 
     def cancel(self, call_id: int) -> None:
         """Nobody waits for this call any more; tell the peer, so that it can stop."""
@@ -386,8 +396,10 @@ class Endpoint:
 
     def reply_error(self, call: InboundCall, body: Buffer) -> None:
         """Answer a call with a packed error; ignored when nobody waits for it."""
-        if not call.done:
-            self.forget(call)
+        if call.done:
+            return
+        self.forget(call)
+        if call.peer.queued < self.limits.max_queue:  # else he does not read them
             enqueue_body(self, call.peer, wire.ERROR, call.id, body)
 
     def forget(self, call: InboundCall) -> None:
@@ -403,6 +415,7 @@ class Endpoint:
         events: list[Event] = []
         due = inf
         seen = len(self.pending)
+        queued: dict[Peer, set[int]] = {}
         for call_id, entry in list(self.pending.items()):
             deadline = entry[1]
             if deadline is None:
@@ -417,13 +430,27 @@ class Endpoint:
                     f'{name}() was not sent within {timeout:g} s: not connected to '
                     f'{self.waits_for}; it did not run'
                 )
+                self.cancel(call_id)
+                events.append((FAILED, handle, error))
+                continue
+            if peer.outbox and peer not in queued:
+                queued[peer] = unsent(peer)
+            if call_id in queued.get(peer, ()):
+                error = NotSentTimeoutError(
+                    f'{name}() could not leave for {peer.label} within {timeout:g} s; '
+                    'it did not run'
+                )
+                del self.pending[call_id]
+                peer.in_flight -= 1
             else:
                 error = TimeoutError(
                     f'{name}() got no answer from {peer.label} within {timeout:g} s; '
                     'it may have run'
                 )
-            self.cancel(call_id)
+                self.cancel(call_id)
             events.append((FAILED, handle, error))
+        for peer in queued:
+            refresh(self, peer, now)
         for peer in self.peers.values():
             seen += len(peer.inbound)
             for call in list(peer.inbound.values()):
@@ -436,6 +463,11 @@ class Endpoint:
                 events.append((ABORT, call, 'its deadline has passed'))
         self.due = due if due == inf else max(due, now + seen * _SCAN * 10)
         return events
+
+
+def _milliseconds(timeout: float | None) -> int | None:
+    """A timeout as it travels; one of decades is none."""
+    return int(timeout * 1000) + 1 if timeout is not None and timeout < 1e9 else None
 
 
 def _too_large(

@@ -14,7 +14,18 @@ if TYPE_CHECKING:
     from .endpoint import Endpoint
     from .peer import Peer
 
-__all__ = ['BATCH', 'OVERHEAD', 'enqueue', 'enqueue_body', 'sent', 'size_of', 'take']
+__all__ = [
+    'BATCH',
+    'BATCH_COUNT',
+    'OVERHEAD',
+    'enqueue',
+    'enqueue_body',
+    'refresh',
+    'sent',
+    'size_of',
+    'take',
+    'unsent',
+]
 
 # One ØMQ message carries about this many bytes of small messages at most, so that the
 # first of a long queue arrive while the last are being packed.
@@ -78,9 +89,10 @@ def take(endpoint: 'Endpoint', peer: 'Peer', now: float) -> list[Buffer]:
         Its frames; none when nothing is left to send.
     """
     if peer.blocked:
-        _refresh(endpoint, peer, now)
+        refresh(endpoint, peer, now)
     outbox = peer.outbox
     if not outbox:
+        peer.blocked = False  # nothing left to try with: what comes next is tried
         return []
     if peer.protocol == 1:
         return _take_v1(endpoint, peer)
@@ -107,6 +119,7 @@ def _take_v1(endpoint: 'Endpoint', peer: 'Peer') -> list[Buffer]:
             peer.taken = (1, 0)
             return payload
         del peer.outbox[0]  # v1 has no such message
+    peer.queued = 0
     return []
 
 
@@ -135,8 +148,14 @@ def _weigh(peer: 'Peer') -> None:
     peer.queued = sum(map(_weight, peer.outbox)) + size_of(b'', peer.outbox_buffers)
 
 
-def _refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
+def unsent(peer: 'Peer') -> set[int]:
+    """Ids of the calls that have not left."""
+    return {message[1] for message in peer.outbox if message[0] == wire.CALL}
+
+
+def refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
     """Drop the calls that ended while they waited; tell the others' remaining time."""
+    dropped: set[int] = set()
     kept: list[Message] = []
     buffers: list[Buffer] = []
     at = 0
@@ -145,11 +164,14 @@ def _refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
         if message[0] == wire.CALL:
             entry = endpoint.pending.get(message[1])
             if entry is None:
+                dropped.add(message[1])
                 at += count
                 continue
             if entry[1] is not None:
                 remaining = max(0, int((entry[1] - now) * 1000)) + 1
                 message = (*message[:5], remaining)
+        elif message[0] == wire.CANCEL and message[1] in dropped:
+            continue
         kept.append(message)
         buffers += peer.outbox_buffers[at : at + count]
         at += count

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RemoteProtocolError
 from . import v1, wire
 from .events import ABORT, AWAY, BEAT, ERROR, FAILED, INVOKE, READY, RESULT, VIOLATION
-from .outbox import OVERHEAD, enqueue, enqueue_body, size_of
+from .outbox import enqueue, enqueue_body, size_of
 from .peer import InboundCall, Peer
 from .wire import Buffer, Message
 
@@ -76,7 +76,8 @@ def _receive_v2(
         if count:
             if type(count) is not int or not 0 < count <= len(payload) - claimed:
                 raise RemoteProtocolError(
-                    f'a message claims {count!r} buffers of {len(payload) - claimed}'
+                    f'a message claims {_short(count)} buffers of '
+                    f'{len(payload) - claimed}'
                 )
             buffers = payload[claimed : claimed + count]
             claimed += count
@@ -94,7 +95,7 @@ def _receive_v2(
             event = RESULT if kind == _RESULT else ERROR
             events.append((event, entry[0], body, buffers, 2))
         elif kind == _CALL:
-            _on_call(endpoint, peer, message, body, buffers, now, events)
+            _on_call(endpoint, peer, message, call_id, body, buffers, now, events)
         else:
             handler = _HANDLERS.get(kind) if type(kind) is int else None
             if handler is not None:
@@ -113,12 +114,12 @@ def _on_call(
     endpoint: 'Endpoint',
     peer: Peer,
     message: Message,
+    call_id: Any,
     body: Any,
     buffers: Sequence[Buffer],
     now: float,
     events: 'list[Event]',
 ) -> None:
-    call_id = message[1]
     name = message[4] if len(message) > 4 else None
     timeout = message[5] if len(message) > 5 else None
     if type(call_id) is not int or type(name) is not str or type(body) not in _BODIES:
@@ -130,7 +131,9 @@ def _on_call(
     deadline = None
     if timeout is not None:
         if type(timeout) is not int or timeout < 0:
-            raise RemoteProtocolError(f'a timeout is {timeout!r}, not milliseconds')
+            raise RemoteProtocolError(
+                f'a timeout is {_short(timeout)}, not milliseconds'
+            )
         deadline = now + timeout / 1000
     if not peer.ready:
         _introduce(endpoint, peer, events)
@@ -153,7 +156,8 @@ def _admit_call(
         and peer.rejected is None
         and len(inbound) < limits.max_calls_per_peer
         and endpoint.running < limits.max_calls
-        and (not call.buffers or size_of(call.body, call.buffers) <= limits.max_message)
+        and (size_of(call.body, call.buffers) if call.buffers else len(call.body))
+        <= limits.max_message
     ):
         inbound[call.id] = call
         endpoint.running += 1
@@ -190,8 +194,14 @@ def _answer(
         enqueue_body(endpoint, peer, kind, call_id, body)
 
 
+def _tell(endpoint: 'Endpoint', peer: Peer, message: Message, size: int) -> None:
+    """Queue what a peer asked for, unless it does not read what it asks for."""
+    if peer.queued < endpoint.limits.max_queue:
+        enqueue(endpoint, peer, message, size)
+
+
 def _choose_protocol(peer: Peer, protocol: int) -> None:
-    if peer.ready:
+    if peer.ready or peer.outbox:
         raise RemoteProtocolError(
             f'a v{protocol} message from a peer that speaks v{peer.protocol}'
         )
@@ -202,6 +212,7 @@ def _introduce(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
     """From its first proper message on, we keep a peer in mind; if there is room."""
     if len(endpoint.peers) >= endpoint.limits.max_peers:
         peer.rejected = f'{len(endpoint.peers)} peers are connected already, the limit'
+        peer.closed = True
         return
     endpoint.peers[peer.key] = peer
     peer.ready = True
@@ -224,7 +235,7 @@ def _on_ping(
     endpoint: 'Endpoint', peer: Peer, token: Any, _: Any, events: 'list[Event]'
 ) -> None:
     if not peer.blocked and type(token) is int:
-        enqueue(endpoint, peer, (wire.PONG, token), OVERHEAD)
+        _tell(endpoint, peer, (wire.PONG, token), 0)
     events.append((BEAT, peer))
 
 
@@ -248,11 +259,11 @@ def _on_hello(
         peer.rejected = (
             f'this server is {endpoint.name!r}, the client looks for {_short(wanted)!r}'
         )
+        peer.closed = True
     if peer.rejected is not None:
-        reject = (wire.REJECT, 0, 0, {'reason': peer.rejected})
-        enqueue(endpoint, peer, reject, OVERHEAD)
+        _tell(endpoint, peer, (wire.REJECT, 0, 0, {'reason': peer.rejected}), 256)
     elif not peer.lockstep:
-        enqueue(endpoint, peer, (wire.WELCOME, 0, 0, endpoint.hello()), 256)
+        _tell(endpoint, peer, (wire.WELCOME, 0, 0, endpoint.hello()), 256)
 
 
 def _on_welcome(
@@ -268,8 +279,8 @@ def _note_hello(peer: Peer, fields: Any) -> None:
     if type(fields) is not dict:
         raise RemoteProtocolError(f'HELLO holds {_name(fields)}, not a map')
     peer.hello = fields
-    peer.lockstep = fields.get('lockstep') is True
-    peer.closed = peer.closed or peer.lockstep
+    if fields.get('lockstep') is True:
+        peer.lockstep = peer.closed = True
     for field in ('max_message', 'max_calls'):
         value = fields.get(field)
         if type(value) is int and value > 0:
@@ -298,8 +309,10 @@ def _reason(fields: Any) -> str:
 
 
 def _short(text: Any) -> str:
-    """What a peer wrote, safe to show."""
-    return repr(text)[:200] if type(text) is not str else text[:200]
+    """What a peer wrote, safe to show: neither long nor deep."""
+    if type(text) is str:
+        return text[:200]
+    return repr(text) if type(text) in (int, float, bool) else _name(text)
 
 
 _HANDLERS = {

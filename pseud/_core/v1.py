@@ -6,7 +6,7 @@ prefix.  Bodies differ from v2 in one place only: WORK holds ``(name, args, kwar
 where v2's CALL has the name apart; the split happens here, without decoding the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgpack
@@ -30,7 +30,9 @@ _ARRAY_OF_3 = b'\x93'
 _ARRAY_OF_2 = b'\x92'
 
 # text may hold lone surrogates, as file names in errors do
-_pack = msgpack.Packer(autoreset=True, unicode_errors='backslashreplace').pack
+_pack: Callable[[Any], bytes] = msgpack.Packer(
+    autoreset=True, unicode_errors='backslashreplace'
+).pack
 
 
 def decode(payload: Sequence[Buffer]) -> tuple[bytes, bytes, Any]:

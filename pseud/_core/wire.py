@@ -26,7 +26,7 @@ when they are 0 or nil; fields and types that the reader does not know are ignor
 A head never equals ``b'v1'``: that is what tells the versions apart.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgpack
@@ -65,9 +65,11 @@ LARGE = 64 << 10
 Buffer = bytes | bytearray | memoryview
 Message = tuple[Any, ...]
 
-_pack = msgpack.Packer(autoreset=True).pack
+_pack: Callable[[Any], bytes] = msgpack.Packer(autoreset=True).pack
 # for text with lone surrogates, which file names in errors may hold
-_pack_any = msgpack.Packer(autoreset=True, unicode_errors='backslashreplace').pack
+_pack_any: Callable[[Any], bytes] = msgpack.Packer(
+    autoreset=True, unicode_errors='backslashreplace'
+).pack
 _unpack = msgpack.unpackb
 
 
