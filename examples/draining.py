@@ -29,7 +29,7 @@ async def main():
         try:
             await long
         except PseudError as error:
-            print(f'{type(error).__name__}: {error}')
+            print('the long one:', type(error).__name__)
 
 
 if __name__ == '__main__':
