@@ -42,6 +42,9 @@ __all__ = ['Endpoint']
 # it is ten times as long, so that deadlines by the thousand never take the processor.
 _SCAN = 1e-6
 
+# A timeout beyond this many seconds travels as none at all: it has to fit an integer.
+_DECADES = 1e9
+
 # handle, deadline, peer (None while it waits for a connection), name, timeout
 Pending = tuple[Any, float | None, Peer | None, str, float | None]
 
@@ -240,7 +243,10 @@ class Endpoint:
         else:
             peer.in_flight += 1
             if size < wire.LARGE and not buffers:
-                ms = _milliseconds(timeout)
+                if timeout is None or timeout > _DECADES:
+                    ms = None
+                else:
+                    ms = int(timeout * 1000) + 1
                 enqueue(self, peer, (wire.CALL, call_id, 0, body, name, ms), size)
             else:
                 self._send_call(peer, call_id, name, body, buffers, timeout)
@@ -249,9 +255,10 @@ class Endpoint:
     def _choose(self, name: str) -> Peer | None:
         chosen = None
         for peer in self.peers.values():
-            if not peer.closed:
-                if chosen is None or peer.in_flight < chosen.in_flight:
-                    chosen = peer
+            if not peer.closed and (
+                chosen is None or peer.in_flight < chosen.in_flight
+            ):
+                chosen = peer
         if chosen is None:
             for peer in self.peers.values():
                 if peer.rejected is not None:
@@ -303,8 +310,12 @@ class Endpoint:
         buffers: Sequence[Buffer],
         timeout: float | None,
     ) -> None:
-        rest = (name, _milliseconds(timeout))
-        enqueue_body(self, peer, wire.CALL, call_id, body, buffers, rest)
+        milliseconds = None
+        if timeout is not None and timeout <= _DECADES:
+            milliseconds = int(timeout * 1000) + 1
+        enqueue_body(
+            self, peer, wire.CALL, call_id, body, buffers, (name, milliseconds)
+        )
 
     def cancel(self, call_id: int) -> None:
         """Nobody waits for this call any more; tell the peer, so that it can stop."""
@@ -326,9 +337,9 @@ class Endpoint:
 
     def fail_waiting(self, error: PseudError) -> list[Event]:
         """End all calls that wait for a connection: there will be none."""
-        events: list[Event] = []
-        for call_id in self._waiting:
-            events.append((FAILED, self.pending.pop(call_id)[0], error))
+        events: list[Event] = [
+            (FAILED, self.pending.pop(call_id)[0], error) for call_id in self._waiting
+        ]
         self._waiting.clear()
         self._waiting_bytes = 0
         return events
@@ -463,11 +474,6 @@ class Endpoint:
                 events.append((ABORT, call, 'its deadline has passed'))
         self.due = due if due == inf else max(due, now + seen * _SCAN * 10)
         return events
-
-
-def _milliseconds(timeout: float | None) -> int | None:
-    """A timeout as it travels; one of decades is none."""
-    return int(timeout * 1000) + 1 if timeout is not None and timeout < 1e9 else None
 
 
 def _too_large(

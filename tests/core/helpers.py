@@ -134,6 +134,8 @@ class Program:
 class Handle:
     """Stands for a future."""
 
+    __slots__ = ('id', 'name', 'number')
+
     def __init__(self, number, name):
         self.number = number
         self.name = name
@@ -186,7 +188,8 @@ class Wire:
     serial = 0
 
     def __init__(self, client=None, server=None, *, clock=None, protocol=2):
-        self.clock = clock or (client or server or Program()).clock
+        known = client or server
+        self.clock = known.clock if known else clock or Clock()
         self.client = client or Program(self.clock, server=False)
         self.server = server or Program(self.clock, server=True)
         self.protocol = protocol

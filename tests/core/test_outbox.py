@@ -1,0 +1,253 @@
+"""What waits to be sent: batches, splitting, weights, and what grew old in the queue."""
+
+import pytest
+from helpers import ARGS, Clock, Program, Wire
+
+from pseud._core import wire
+from pseud._core.outbox import BATCH, BATCH_COUNT, OVERHEAD, enqueue, enqueue_body
+from pseud._core.peer import Peer
+
+
+@pytest.fixture
+def program():
+    return Program(server=False)
+
+
+@pytest.fixture
+def peer(program):
+    return Peer('peer', program.core.limits)
+
+
+@pytest.fixture
+def v1_peer(program):
+    return Peer('peer', program.core.limits, protocol=1)
+
+
+def drain(program, peer):
+    """Every ØMQ message that leaves now."""
+    payloads = []
+    while payload := program.core.take(peer, program.clock.now):
+        # encoded from the queue, which `sent` empties
+        payloads.append([bytes(frame) for frame in payload])
+        program.core.sent(peer)
+    return payloads
+
+
+def decoded(payload):
+    return list(wire.decode(payload[0]))
+
+
+def test_nothing_to_send(program, peer):
+    assert program.core.take(peer, 0) == []
+
+
+def test_one_turn_is_one_message(program, peer):
+    for token in range(10):
+        enqueue(program.core, peer, (wire.PING, token), 0)
+    (payload,) = drain(program, peer)
+    assert decoded(payload) == [(wire.PING, token) for token in range(10)]
+    assert peer.queued == 0
+
+
+def test_a_peer_is_dirty_once(program, peer):
+    other = Peer('other', program.core.limits)
+    for each in (peer, other, peer, peer, other):
+        enqueue(program.core, each, (wire.PING, 0), 0)
+    assert program.core.dirty == [peer, other]
+
+
+def test_a_batch_asks_to_leave(program, peer):
+    for token in range(BATCH_COUNT - 1):
+        enqueue(program.core, peer, (wire.PING, token), 0)
+    assert not program.core.full
+    enqueue(program.core, peer, (wire.PING, 0), 0)
+    assert program.core.full
+
+
+def test_taking_twice_is_the_same_message(program, peer):
+    """The first attempt met a full pipe."""
+    enqueue_body(program.core, peer, wire.RESULT, 1, b'x' * wire.LARGE)
+    first = program.core.take(peer, 0)
+    assert program.core.take(peer, 0) == first
+
+
+def test_what_came_between_waits_its_turn(program, peer):
+    enqueue(program.core, peer, (wire.PING, 1), 0)
+    program.core.take(peer, 0)
+    enqueue(program.core, peer, (wire.PING, 2), 0)
+    assert program.core.sent(peer)
+    (payload,) = drain(program, peer)
+    assert decoded(payload) == [(wire.PING, 2)]
+
+
+@pytest.mark.parametrize('size', [1000, 50_000])
+def test_more_than_a_batch_is_split(program, peer, size):
+    body = b'x' * size
+    count = 3 * BATCH // size
+    for call_id in range(count):
+        enqueue_body(program.core, peer, wire.RESULT, call_id, body)
+    payloads = drain(program, peer)
+    assert 3 <= len(payloads) <= 5
+    messages = [m for payload in payloads for m in decoded(payload)]
+    assert [m[1] for m in messages] == list(range(count))
+    assert all(len(payload[0]) < BATCH + size for payload in payloads)
+
+
+def test_what_exceeds_a_batch_goes_alone(program, peer):
+    enqueue(program.core, peer, (wire.PING, 1), 0)
+    large = b'x' * (2 * BATCH)
+    enqueue_body(program.core, peer, wire.RESULT, 2, large)
+    enqueue(program.core, peer, (wire.PING, 3), 0)
+    first, second, third = drain(program, peer)
+    assert decoded(first) == [(wire.PING, 1)]
+    assert decoded(second) == [(wire.RESULT, 2, 1, None)]
+    assert second[1:] == [large]
+    assert decoded(third) == [(wire.PING, 3)]
+
+
+def test_a_large_body_is_a_frame_of_its_own_uncopied(program, peer):
+    large = b'x' * wire.LARGE
+    enqueue_body(program.core, peer, wire.RESULT, 1, large)
+    head, frame = program.core.take(peer, 0)
+    assert frame is large
+    assert wire.decode(head) == ((wire.RESULT, 1, 1, None),)
+
+
+def test_a_smaller_body_is_not(program, peer):
+    small = b'x' * (wire.LARGE - 1)
+    enqueue_body(program.core, peer, wire.RESULT, 1, small)
+    assert decoded(drain(program, peer)[0]) == [(wire.RESULT, 1, 0, small)]
+
+
+def test_buffers_follow_in_order(program, peer):
+    large, view = b'x' * wire.LARGE, memoryview(bytearray(range(200))).cast('H')
+    enqueue_body(program.core, peer, wire.RESULT, 1, b'body', [b'1', view])
+    enqueue_body(program.core, peer, wire.RESULT, 2, large, [b'3'])
+    assert peer.queued == 2 * OVERHEAD + 4 + 1 + 200 + wire.LARGE + 1
+    payload = program.core.take(peer, 0)
+    assert decoded(payload) == [
+        (wire.RESULT, 1, 2, b'body'),
+        (wire.RESULT, 2, 2, None),
+    ]
+    assert payload[1] == b'1'
+    assert payload[2] is view
+    assert payload[3] is large
+    assert payload[4] == b'3'
+
+
+def test_buffers_are_split_with_their_messages(program, peer):
+    chunk = b'x' * (BATCH // 2)
+    for call_id in range(4):
+        enqueue_body(program.core, peer, wire.RESULT, call_id, b'', [chunk])
+    payloads = drain(program, peer)
+    for payload in payloads:
+        assert sum(m[2] for m in decoded(payload)) == len(payload) - 1
+    assert [m[1] for p in payloads for m in decoded(p)] == [0, 1, 2, 3]
+    assert peer.outbox_buffers == []
+    assert peer.queued == 0
+
+
+def test_weight_after_a_part_has_left(program, peer):
+    for call_id in range(8):
+        enqueue_body(program.core, peer, wire.RESULT, call_id, b'x' * 60_000)
+    program.core.take(peer, 0)
+    program.core.sent(peer)
+    assert peer.queued == len(peer.outbox) * (60_000 + OVERHEAD) > 0
+
+
+# ------------------------------------------------------------------ a blocked pipe
+
+
+def test_what_waited_has_less_time_left():
+    pair = Wire(clock=Clock()).start()
+    pair.up.block()
+    pair.client.call(timeout=10)
+    pair.client.call(timeout=None)
+    pair.client.flush()
+    pair.pass_time(4)
+    pair.unblock()
+    timeouts = [m[5] for m in pair.up.messages if m[0] == wire.CALL]
+    assert timeouts == [6001, None]
+
+
+def test_what_was_cancelled_while_it_waited_stays():
+    """Call, cancellation, and buffers that would go to the wrong message else."""
+    pair = Wire().start()
+    pair.up.block()
+    large = b'x' * wire.LARGE
+    cancelled = pair.client.call('cancelled', body=large)
+    kept = pair.client.call('kept', body=b'y' * wire.LARGE, buffers=[b'1', b'2'])
+    pair.client.flush()
+    pair.client.core.ping(pair.to_server)
+    pair.client.cancel(cancelled)
+    before = len(pair.up.sent)
+    pair.unblock()
+    (payload,) = pair.up.sent[before:]
+    assert decoded(payload) == [
+        (wire.CALL, kept.id, 3, None, 'kept', None),
+        (wire.PING, 0),
+    ]
+    assert payload[1:] == [b'y' * wire.LARGE, b'1', b'2']
+
+
+def test_a_call_that_had_left_is_cancelled_at_the_peer():
+    pair = Wire().start()
+    handle = pair.client.call()
+    pair.client.flush()
+    pair.up.block()
+    pair.client.cancel(handle)
+    pair.client.flush()
+    assert wire.CANCEL not in pair.up.types
+    pair.unblock()
+    assert pair.up.types[-1] == wire.CANCEL
+
+
+@pytest.mark.parametrize('protocol', [1, 2])
+def test_a_pipe_that_has_nothing_left_to_send_is_not_blocked(protocol):
+    """Else nobody would ever try it again."""
+    pair = Wire(protocol=protocol).start()
+    pair.up.block()
+    handle = pair.client.call()
+    pair.client.flush()
+    assert pair.to_server.blocked
+    pair.client.cancel(handle)
+    pair.unblock()
+    assert not pair.to_server.blocked
+    pair.client.call('next')
+    pair.run()
+    assert [call.name for call in pair.server.calls] == ['next']
+
+
+# ------------------------------------------------------------------ protocol v1
+
+
+def test_v1_is_one_message_at_a_time(program, v1_peer):
+    for number in range(3):
+        uid = bytes([number]) * 16
+        enqueue_body(program.core, v1_peer, wire.RESULT, uid, b'\xc0')
+    payloads = drain(program, v1_peer)
+    assert [payload[1][0] for payload in payloads] == [0, 1, 2]
+    assert all(len(payload) == 4 for payload in payloads)
+    assert v1_peer.queued == 0
+
+
+def test_v1_has_large_bodies_in_their_place(program, v1_peer):
+    large = b'x' * (2 * BATCH)
+    enqueue_body(program.core, v1_peer, wire.RESULT, bytes(16), large)
+    assert drain(program, v1_peer) == [[b'v1', bytes(16), b'\x01', large]]
+
+
+def test_v1_calls(program, v1_peer):
+    enqueue(program.core, v1_peer, (wire.CALL, 1, 0, ARGS, 'f', 5), len(ARGS))
+    ((version, uid, kind, body),) = drain(program, v1_peer)
+    assert (version, uid, kind) == (b'v1', bytes(15) + b'\x01', b'\x03')
+    assert body == b'\x93\xa1f\x90\x80'
+
+
+def test_v1_leaves_out_what_it_has_no_word_for(program, v1_peer):
+    enqueue(program.core, v1_peer, (wire.PING, 1), 0)
+    enqueue_body(program.core, v1_peer, wire.RESULT, bytes(16), b'\xc0')
+    enqueue(program.core, v1_peer, (wire.CANCEL, 1), 0)
+    assert [payload[2] for payload in drain(program, v1_peer)] == [b'\x01']
+    assert v1_peer.outbox == []
+    assert v1_peer.queued == 0
