@@ -79,7 +79,7 @@ class Job(InboundCall):
         except Exception as error:  # a user type's own pack function
             self.failed(error)
             return
-        engine.flush_soon()
+        engine.sender.flush_soon()
 
     def failed(self, error: BaseException) -> None:
         if self.done:
@@ -96,7 +96,7 @@ class Job(InboundCall):
             show=engine.settings.show_tracebacks,
         )
         engine.core.reply_error(self, body)
-        engine.flush_soon()
+        engine.sender.flush_soon()
 
     def abort(self) -> None:
         """Nobody waits for the answer any more: stop what can be stopped."""

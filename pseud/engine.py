@@ -1,7 +1,7 @@
 """What drives the core: one engine to a client or server, the same on every backend.
 
 It owns the links, resolves the futures of calls, hands inbound calls to the dispatcher,
-keeps the one timer, and sends what the core has queued, at the end of each turn.
+and keeps the one timer.
 """
 
 import logging
@@ -26,9 +26,12 @@ from .dispatch import Job, dispatch
 from .errors import NotSentError, PseudError, SerializationError, UsageError
 from .guard import Guard
 from .interfaces import IAuthenticationBackend, IHeartbeatBackend
+from .links import ClientLink, ServerLink
 from .packer import PackerV1, PackerV2
 from .plugins import plugin
-from .pump import ClientLink, Link, ServerLink
+from .pump import Link
+from .roster import Roster
+from .sender import Sender
 from .settings import Settings
 
 __all__ = ['Engine']
@@ -37,9 +40,8 @@ logger = logging.getLogger(__name__)
 
 L = TypeVar('L', bound=Link)
 
-# A peer whose pipe is full is tried again when its socket stirs, but no more often than
-# this, in seconds: a slow peer must not cost the others.
-RETRY = 0.005
+# While stopping: seconds between looks whether all has been done.
+STOP_POLL = 0.01
 
 
 class Engine:
@@ -89,22 +91,18 @@ class Engine:
             agent=agent,
             make_call=Job,
         )
+        self.sender = Sender(self.core)
         self.server = server
         self.backend: Any = None
         self.call_context = Context()  # each inbound call runs in a copy
         self.guard: Guard | None = None
         self.links: dict[str, Link] = {}
-        self.users: dict[str, list[Peer]] = {}
-        self.blocked: set[Peer] = set()
-        self.reading = False
+        self.roster = Roster()
         self.zap_domain = b''
         self.closed = False
         self._refusals: dict[str, PseudError] = {}
-        self._flushing = False
         self._armed = inf
         self._timer: Any = None
-        self._retry_at = 0.0
-        self._retry_timer: Any = None
         self._grace_timer: Any = None
         self._stopped: Any = None  # the result of stop(), once it was called
         self._ended: list[Any] = []
@@ -127,6 +125,7 @@ class Engine:
         self.call_context = copy_context()
         self.call_context.run(CURRENT.set, None)
         self.backend = self.call_context.copy().run(self.make_backend)
+        self.sender.backend = self.backend
         self.guard = Guard()
         self.heartbeat.configure()
         for link in self.links.values():
@@ -180,7 +179,8 @@ class Engine:
             self.core.drain('it is stopping')
             when = self.backend.now() + grace
             self._grace_timer = self.backend.call_at(when, self._finish)
-            self.flush_soon()
+            self.sender.flush_soon()
+            self._finish_if_idle()
         return self._stopped
 
     def ended(self) -> Any:
@@ -188,6 +188,15 @@ class Engine:
         ended = self.backend.result(lambda result: None)
         self._ended.append(ended)
         return ended
+
+    def _finish_if_idle(self) -> None:
+        """While stopping: end once nothing runs and everything has left."""
+        if self.closed:
+            return
+        if self.core.idle:
+            self._finish()
+        else:
+            self.backend.call_at(self.backend.now() + STOP_POLL, self._finish_if_idle)
 
     def _finish(self) -> None:
         if self.closed:
@@ -201,7 +210,7 @@ class Engine:
                     f'{call.name}() was stopped, as its server stops; it may have run',
                 )
                 call.abort()
-        self.flush()
+        self.sender.flush()
         self.handle(self.core.fail_all('it was stopped here'))
         self._close()
         for result in (self._stopped, *self._ended):
@@ -209,7 +218,8 @@ class Engine:
                 result.set_result(None)
 
     def _close(self) -> None:
-        for timer in (self._timer, self._retry_timer, self._grace_timer):
+        self.sender.close()
+        for timer in (self._timer, self._grace_timer):
             if timer is not None:
                 timer.cancel()
         for link in self.links.values():
@@ -253,27 +263,26 @@ class Engine:
             return result
         if core.due < self._armed:
             self._arm()
-        if self.reading:
-            pass  # what reads sends, too
-        elif len(core.pending) == 1 or core.full:
-            self.flush()  # one call at a time, or a batch: nothing to wait for
+        sender = self.sender
+        if (len(core.pending) == 1 or core.full) and not sender.reading:
+            sender.flush()  # one call at a time, or a batch: nothing to wait for
         else:
-            self.flush_soon()
+            sender.flush_soon()
         return result
 
     def _peer_of(self, user_id: str, name: str) -> Peer:
-        peers = self.users.get(user_id)
-        if not peers:
-            hint = ''
-            if not self.auth.identifies:
-                hint = (
-                    f' (security_plugin {self.auth.name!r} gives clients no user id: '
-                    "take 'trusted_peer' or 'plain')"
-                )
-            raise NotSentError(
-                f'{name}() was not sent: no client is connected as {user_id!r}{hint}'
+        peers = self.roster.of(user_id)
+        if peers:
+            return peers[-1]
+        hint = ''
+        if not self.auth.identifies:
+            hint = (
+                f' (security_plugin {self.auth.name!r} gives clients no user id: '
+                "take 'trusted_peer' or 'plain')"
             )
-        return peers[-1]
+        raise NotSentError(
+            f'{name}() was not sent: no client is connected as {user_id!r}{hint}'
+        )
 
     def _all_refused(self) -> bool:
         return len(self._refusals) == len(self.links)
@@ -296,7 +305,7 @@ class Engine:
         if self.guard is not None and result.call_id and not self.closed:
             self.guard.check(self.label)
             self.core.cancel(result.call_id)
-            self.flush_soon()
+            self.sender.flush_soon()
 
     # ------------------------------------------------------------------ events
 
@@ -347,17 +356,12 @@ class Engine:
             self._violated(event[1], event[2])
 
     def _joined(self, peer: Peer) -> None:
-        if self.server and peer.user_id is not None:
-            self.users.setdefault(peer.user_id, []).append(peer)
+        self.roster.join(peer)
         logger.debug('%s: %s is here', self.label, peer.label)
 
     def _left(self, peer: Peer) -> None:
-        self.blocked.discard(peer)
-        peers = self.users.get(peer.user_id or '')
-        if peers is not None and peer in peers:
-            peers.remove(peer)
-            if not peers:
-                del self.users[peer.user_id or '']
+        self.roster.leave(peer)
+        self.sender.blocked.discard(peer)
         logger.debug('%s: %s is gone', self.label, peer.label)
 
     def _violated(self, peer: Peer, error: Exception) -> None:
@@ -385,76 +389,4 @@ class Engine:
         self.handle(self.core.expire(self.backend.now()))
         if self.core.due < inf:
             self._arm()
-        self.flush_soon()
-
-    # ------------------------------------------------------------------ sending
-
-    def flush_soon(self) -> None:
-        """Send what is queued at the end of this turn of the loop."""
-        if self.reading:
-            if self.core.full:
-                self.flush()
-        elif not self._flushing:
-            self._flushing = True
-            self.backend.call_soon(self._flush_turn)
-
-    def _flush_turn(self) -> None:
-        self._flushing = False
-        if not self.closed:
-            self.flush()
-
-    def flush(self) -> None:
-        """Send what is queued, and look again at the sockets that it went to."""
-        core = self.core
-        used = set()
-        core.full = False
-        while core.dirty:
-            dirty, core.dirty = core.dirty, []
-            for peer in dirty:
-                peer.dirty = False
-                if not peer.blocked:
-                    used.add(peer.link.link)
-                    self._send(peer)
-        if self._stopped is not None and not self.closed and core.idle:
-            self.backend.call_soon(self._finish)
-        for link in used:
-            if not link.draining:  # which looks again by itself
-                link.look_again()
-
-    def _send(self, peer: Peer) -> None:
-        core = self.core
-        more = True
-        while more:
-            payload = core.take(peer, self.backend.now() if peer.blocked else 0.0)
-            if not payload:
-                return
-            if not peer.link.send(peer, payload):
-                peer.blocked = True
-                self.blocked.add(peer)
-                self._retry_later(self.backend.now())
-                return
-            more = core.sent(peer)
-
-    def retry_blocked(self) -> None:
-        """A socket stirred: those whose pipes were full may have room now."""
-        now = self.backend.now()
-        if now < self._retry_at:
-            self._retry_later(now)
-            return
-        self._retry_at = now + RETRY
-        blocked, self.blocked = self.blocked, set()
-        for peer in blocked:
-            if not peer.gone:
-                self._send(peer)
-                peer.link.look_again()
-
-    def _retry_later(self, now: float) -> None:
-        if self._retry_timer is None:
-            self._retry_timer = self.backend.call_at(now + RETRY, self._retry)
-
-    def _retry(self) -> None:
-        self._retry_timer = None
-        if not self.closed:
-            self.retry_blocked()
-            for link in self.links.values():
-                link.look_again()
+        self.sender.flush_soon()

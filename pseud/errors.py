@@ -8,7 +8,7 @@
         │   ├── OverloadedError          a bound was reached, here or at the peer
         │   └── NotSentTimeoutError      due before it could leave (also a TimeoutError)
         ├── TimeoutError                 no answer in time; it may have run
-        ├── PeerLostError                connection gone while it was under way; it may have run
+        ├── PeerLostError                connection gone meanwhile; it may have run
         ├── ServiceNotFoundError         the peer has no such function (for this caller)
         ├── UnauthorizedError            the peer refused who we are
         ├── SerializationError           a value could not be packed or unpacked

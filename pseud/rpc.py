@@ -1,5 +1,6 @@
 """`Client` and `Server` as users see them; the engine does the work."""
 
+import abc
 import signal
 import threading
 from collections.abc import Callable
@@ -25,7 +26,7 @@ GRACE = 5.0
 _UNSET: Any = object()
 
 
-class BaseRPC:
+class BaseRPC(abc.ABC):
     """What clients and servers share; backends add how to start, stop and wait.
 
     Args:
@@ -46,11 +47,8 @@ class BaseRPC:
         registry: Any = None,
         context: Any = None,
         io_loop: Any = None,
-        proxy_to: Any = None,
         **settings: Any,
     ) -> None:
-        if proxy_to is not None:
-            raise NotImplementedError('proxy_to is not implemented yet')
         self.settings = Settings(name=name, **settings)
         self.registry = registry or create_local_registry(self.settings.name)
         self._io_loop = io_loop
@@ -69,13 +67,17 @@ class BaseRPC:
 
     # ------------------------------------------------------ what a backend supplies
 
+    @abc.abstractmethod
     def _make_backend(self) -> Any:
         """The `IBackend` of this thread; raises `UsageError` if there is none."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _loop_runs(self) -> bool:
         """Whether the loop that this object uses runs in this thread."""
-        raise NotImplementedError
+
+    @abc.abstractmethod
+    def _done(self) -> Any:
+        """Something to wait for that has happened."""
 
     # ------------------------------------------------------ for users
 
@@ -113,10 +115,6 @@ class BaseRPC:
         if not self._engine.backend.running():
             self._engine.backend.run_until(result)
         return result
-
-    def _done(self) -> Any:
-        """Something to wait for that has happened."""
-        raise NotImplementedError
 
     def _serve(self, *, drain_on: tuple[signal.Signals, ...]) -> None:
         """Run the loop, which does not run, until this object has stopped."""

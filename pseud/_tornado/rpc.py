@@ -91,6 +91,3 @@ class _Done:
 
     def __await__(self) -> Any:
         return iter(())
-
-    def __iter__(self) -> Any:  # `yield from`
-        return iter(())
