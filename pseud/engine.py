@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from math import inf
-from threading import get_ident
 from typing import Any, TypeVar, cast
 
 import zmq
@@ -27,6 +26,7 @@ from .errors import NotSentError, PseudError, SerializationError, UsageError
 from .guard import Guard
 from .interfaces import IAuthenticationBackend, IHeartbeatBackend
 from .links import ClientLink, ServerLink
+from .native import get_ident
 from .packer import PackerV1, PackerV2
 from .plugins import plugin
 from .pump import Link

@@ -2,9 +2,9 @@
 
 import os
 import weakref
-from threading import get_ident
 
 from .errors import ForkedError, WrongThreadError
+from .native import get_ident
 
 __all__ = ['Guard']
 

@@ -10,6 +10,7 @@ are plain ints for the same reason.
 import abc
 import logging
 from collections.abc import Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -20,6 +21,7 @@ from zmq.utils.monitor import parse_monitor_message
 from ._core import wire
 from ._core.peer import Peer
 from ._core.wire import Buffer
+from .native import threads_are_greenlets
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -187,8 +189,9 @@ def send_payload(socket: 'zmq.Socket[bytes]', payload: Sequence[Buffer]) -> None
         send(socket, payload[0], NOBLOCK)
         return
     last = len(payload) - 1
+    limit = inf if threads_are_greenlets() else wire.LARGE
     for at, frame in enumerate(payload):
-        send(socket, frame, MORE if at < last else NOBLOCK, len(frame) < wire.LARGE)
+        send(socket, frame, MORE if at < last else NOBLOCK, len(frame) < limit)
 
 
 def connect(socket: 'zmq.Socket[bytes]', endpoint: str) -> None:

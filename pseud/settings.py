@@ -18,7 +18,7 @@ class Settings:
     Args:
         name: of the service.
         user_id: who this side is, for plugins that log in.
-        password: to `user_id`.
+        password: to that user id.
         public_key, secret_key: this side's CURVE keys, Z85 text or bytes.
         peer_public_key: the server's CURVE key, known to clients.
         security_plugin: name of an authentication plugin, or one.

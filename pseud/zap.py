@@ -7,7 +7,6 @@ own: a busy event loop keeps nobody waiting at the door.
 
 import itertools
 import logging
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import zmq
 
 from .errors import UnauthorizedError, UsageError
+from .native import allocate_lock, start_new_thread
 
 __all__ = ['Credentials', 'register', 'unregister']
 
@@ -25,7 +25,7 @@ VERSION = b'1.0'
 MAX_USER_ID = 255  # bytes; libzmq's metadata allows no more
 
 _handlers: dict[int, '_Handler'] = {}
-_lock = threading.Lock()
+_lock = allocate_lock()
 _numbers = itertools.count()
 
 
@@ -102,16 +102,15 @@ class _Handler:
         self.control.bind(name)
         self.stopping = context.socket(zmq.PAIR)
         self.stopping.connect(name)
-        self.thread = threading.Thread(target=self.run, name='pseud-zap', daemon=True)
-        self.thread.start()
+        start_new_thread(self.run, ())
 
     def stop(self) -> None:
         try:
             self.stopping.send(b'')
+            self.stopping.recv()  # the thread has closed its socket
         except zmq.ZMQError:  # the context was terminated: the thread has seen it too
             pass
         self.stopping.close(0)
-        self.thread.join()
 
     def run(self) -> None:
         poller = zmq.Poller()
@@ -127,7 +126,14 @@ class _Handler:
             pass
         finally:
             self.socket.close(0)
-            self.control.close(0)
+            self.end()
+
+    def end(self) -> None:
+        try:
+            self.control.send(b'', zmq.NOBLOCK)
+        except zmq.ZMQError:  # nobody waits: the context was terminated
+            pass
+        self.control.close()
 
     def answer(self, request: list[bytes]) -> list[bytes]:
         """One ZAP reply; whatever goes wrong refuses."""
