@@ -15,13 +15,18 @@ extensions = [
     'sphinx.ext.napoleon',
 ]
 exclude_patterns = ['_build']
+# `Name` refers to whatever has that name
+default_role = 'any'
 
 autodoc_member_order = 'bysource'
+autodoc_preserve_defaults = True
 autodoc_typehints = 'description'
+autodoc_typehints_description_target = 'documented'
 
 # No inventory of another project is fetched, so their names have no target here.
 elsewhere = {*sys.stdlib_module_names, 'gevent', 'tornado', 'zmq', 'zope'}
 nitpick_ignore_regex = [
+    ('py:class', r'pseud\.(plugins|registry)\.[FT]'),  # type variables
     ('py:.*', '|'.join(name for name in dir(builtins) if name.isidentifier())),
     ('py:.*', '({})(\\..+)?'.format('|'.join(sorted(elsewhere)))),
 ]
