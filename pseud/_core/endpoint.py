@@ -324,16 +324,11 @@ class Endpoint:
             return
         peer = entry[2]
         if peer is None:
-            self._unwait(call_id)
+            self._waiting_bytes -= self._waiting.pop(call_id)[3]
             return
         peer.in_flight -= 1
         if peer.protocol == 2 and not self.lockstep:
             enqueue(self, peer, (wire.CANCEL, call_id), OVERHEAD)
-
-    def _unwait(self, call_id: int) -> None:
-        waited = self._waiting.pop(call_id, None)
-        if waited is not None:
-            self._waiting_bytes -= waited[3]
 
     def fail_waiting(self, error: PseudError) -> list[Event]:
         """End all calls that wait for a connection: there will be none."""

@@ -167,7 +167,7 @@ def refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
                 dropped.add(message[1])
                 at += count
                 continue
-            if entry[1] is not None:
+            if entry[1] is not None and message[5] is not None:
                 remaining = max(0, int((entry[1] - now) * 1000)) + 1
                 message = (*message[:5], remaining)
         elif message[0] == wire.CANCEL and message[1] in dropped:

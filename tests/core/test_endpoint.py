@@ -1,0 +1,594 @@
+"""One endpoint by itself: bounds, deadlines, and what a call fails with."""
+
+import math
+
+import pytest
+from helpers import ARGS, Clock, Program, Wire, invariants, quiescent
+
+from pseud._core import events as ev
+from pseud._core import v1, wire
+from pseud._core.endpoint import Endpoint
+from pseud._core.limits import Limits
+from pseud._core.peer import InboundCall, Peer
+from pseud.errors import (
+    LocalProtocolError,
+    MessageTooLargeError,
+    NotSentError,
+    NotSentTimeoutError,
+    OverloadedError,
+    PeerLostError,
+    TimeoutError,
+)
+
+
+def pair_with(**limits):
+    """Client and server, both with these limits, hellos exchanged."""
+    clock, limits = Clock(), Limits(**limits)
+    client = Program(clock, server=False, limits=limits)
+    server = Program(clock, server=True, limits=limits)
+    return Wire(client, server).start()
+
+
+def refused(error, program, **how):
+    """The call fails with exactly this error, and nothing of it is left."""
+    before = dict(program.core.pending)
+    with pytest.raises(error) as caught:
+        program.call('f', **how)
+    assert type(caught.value) is error
+    assert 'f()' in str(caught.value)
+    assert program.core.pending == before
+    return str(caught.value)
+
+
+# ---------------------------------------------------------------------- hello
+
+
+def test_what_is_told_in_hello():
+    limits = Limits(max_message=1000, max_calls_per_peer=5)
+    core = Endpoint(server=False, name='service', limits=limits, agent='pseud/2')
+    assert core.hello() == {
+        'versions': [2],
+        'name': 'service',
+        'agent': 'pseud/2',
+        'max_message': 1000,
+        'max_calls': 5,
+    }
+    assert Endpoint(server=False, lockstep=True).hello()['lockstep'] is True
+
+
+def test_a_server_waits_for_hello():
+    program = Program(server=True)
+    peer = Peer('x', program.core.limits)
+    program.core.connected(peer, 0)
+    assert peer.outbox == []
+
+
+def test_labels():
+    limits = Limits()
+    peer = Peer(b'key', limits, user_id='alice')
+    assert repr(peer) == "<Peer b'key' user_id='alice' connecting>"
+    peer.ready = True
+    assert repr(Peer('key', limits, label='the server')) == (
+        '<Peer the server user_id=None connecting>'
+    )
+    assert repr(peer).endswith('ready>')
+    peer.gone = True
+    assert repr(peer).endswith('gone>')
+
+
+def test_calls_of_ones_own_class():
+    class Job(InboundCall):
+        __slots__ = ('more',)
+
+    pair = Wire(server=Program(server=True, make_call=Job)).start()
+    pair.client.call()
+    pair.run()
+    assert type(pair.server.calls[0]) is Job
+
+
+# ---------------------------------------------------------------------- ids
+
+
+def test_ids_differ_by_side_and_do_not_repeat():
+    pair = Wire().start()
+    ours = [pair.client.call().id for _ in range(5)]
+    theirs = [pair.server.call(peer=pair.to_client).id for _ in range(5)]
+    assert all(call_id % 2 for call_id in ours)
+    assert not any(call_id % 2 for call_id in theirs)
+    assert len({*ours, *theirs}) == 10
+
+
+# ---------------------------------------------------------------------- whom to call
+
+
+def test_the_least_busy_peer_is_called():
+    client = Program(server=False)
+    first, second, third = (Wire(client).start() for _ in range(3))
+    for _ in range(9):
+        client.call()
+    assert [each.to_server.in_flight for each in (first, second, third)] == [3, 3, 3]
+    first.drop()
+    client.call()
+    client.call()
+    assert (second.to_server.in_flight, third.to_server.in_flight) == (4, 4)
+
+
+def test_one_that_takes_no_calls_is_passed_over():
+    client = Program(server=False)
+    away, here = Wire(client).start(), Wire(client).start()
+    away.server.core.drain('it restarts')
+    away.run()
+    client.call()
+    client.call()
+    assert here.to_server.in_flight == 2
+
+
+def test_with_all_away_a_call_waits_for_another():
+    pair = Wire().start()
+    pair.server.core.drain('it restarts')
+    pair.run()
+    handle = pair.client.call()
+    other = Wire(pair.client).start()
+    assert other.to_server.in_flight == 1
+    assert [call.name for call in other.server.calls] == [handle.name]
+
+
+# ---------------------------------------------------------------------- our bounds
+
+
+def test_calls_in_flight_to_a_peer():
+    pair = pair_with(max_calls_per_peer=3)
+    for _ in range(3):
+        pair.client.call()
+    assert '3 calls are in flight' in refused(OverloadedError, pair.client)
+    pair.run()
+    pair.server.core.reply(pair.server.calls[0], b'')
+    pair.run()
+    pair.client.call()
+
+
+def test_calls_in_flight_in_all():
+    pair = pair_with(max_calls=3)
+    for _ in range(3):
+        pair.client.call()
+    assert 'max_calls' in refused(OverloadedError, pair.client)
+
+
+def test_a_message_too_large_for_the_peer():
+    server = Program(server=True, limits=Limits(max_message=1000))
+    pair = Wire(server=server).start()
+    text = refused(MessageTooLargeError, pair.client, body=b'x' * 1001)
+    assert '1001 bytes' in text
+    assert 'the server accepts' in text
+    refused(MessageTooLargeError, pair.client, body=b'x' * 901, buffers=[b'y' * 100])
+    views = [memoryview(bytes(400)).cast('H')]
+    refused(MessageTooLargeError, pair.client, body=b'x' * 700, buffers=views)
+    pair.client.call(body=b'x' * 900, buffers=[b'y' * 100])
+    pair.run()
+    assert len(pair.server.calls) == 1
+
+
+def test_a_message_too_large_while_nobody_is_there():
+    client = Program(server=False, limits=Limits(max_message=1000))
+    text = refused(MessageTooLargeError, client, body=b'x' * 1001)
+    assert 'the limit here' in text
+
+
+def test_bytes_that_wait_for_a_slow_reader():
+    pair = pair_with(max_queue=10_000)
+    pair.up.block()
+    for _ in range(3):
+        pair.client.call(body=b'x' * 3000)
+        pair.client.flush()
+    text = refused(OverloadedError, pair.client, body=b'x' * 3000)
+    assert 'reads too slowly' in text
+    pair.unblock()
+    pair.client.call(body=b'x' * 3000)
+
+
+def test_calls_that_wait_for_a_connection():
+    client = Program(server=False, limits=Limits(max_calls_per_peer=3))
+    client.core.waits_for = 'tcp://there'
+    for _ in range(3):
+        client.call()
+    text = refused(OverloadedError, client)
+    assert 'tcp://there' in text
+    assert '3 calls' in text
+
+
+def test_bytes_that_wait_for_a_connection():
+    client = Program(server=False, limits=Limits(max_queue=10_000))
+    handles = [client.call(body=b'x' * 5000) for _ in range(2)]
+    refused(OverloadedError, client, body=b'x')
+    client.cancel(handles[0])
+    client.call(body=b'x' * 5000)
+
+
+# ---------------------------------------------------------------------- their bounds
+
+
+def answer(pair, message, *frames):
+    """What the server says to this, when it comes from a client that obeys nobody."""
+    before = len(pair.server.calls)
+    pair.inject_up([wire.encode([message]), *frames])
+    assert len(pair.server.calls) == before
+    pair.server.flush()
+    kind, call_id, count, body = pair.down.messages[-1]
+    assert (kind, call_id, count) == (wire.ERROR, message[1], 0)
+    invariants(pair.server, {pair.to_client, *pair.server.core.peers.values()})
+    return body
+
+
+def call(number, body=ARGS, buffers=0):
+    return (wire.CALL, number, buffers, body, 'f')
+
+
+def test_calls_of_one_peer():
+    pair = pair_with(max_calls_per_peer=2)
+    pair.inject_up([wire.encode([call(101), call(103)])])
+    body = answer(pair, call(105))
+    assert b'pseud.OverloadedError' in body
+    assert b'did not run' in body
+    assert len(pair.server.calls) == 2
+
+
+def test_calls_of_all_peers():
+    pair = pair_with(max_calls=2)
+    pair.inject_up([wire.encode([call(101)])])
+    other = Wire(server=pair.server).start()
+    other.inject_up([wire.encode([call(101)])])
+    assert b'2 calls run at the peer' in answer(pair, call(103))
+    assert b'pseud.OverloadedError' in answer(other, call(103))
+
+
+@pytest.mark.parametrize(
+    ('inline', 'frames'),
+    [
+        pytest.param(b'x' * 1001, [], id='inline'),
+        pytest.param(None, [b'x' * 1001], id='own frame'),
+        pytest.param(b'x' * 901, [b'y' * 100], id='buffer'),
+        pytest.param(None, [b'x' * 500, b'y' * 250, b'z' * 251], id='buffers'),
+    ],
+)
+def test_size_of_a_call(inline, frames):
+    pair = pair_with(max_message=1000)
+    body = answer(pair, call(101, inline, len(frames)), *map(memoryview, frames))
+    assert b'pseud.MessageTooLargeError' in body
+    assert b'1000 bytes' in body
+
+
+def test_a_call_of_just_that_size():
+    pair = pair_with(max_message=1000)
+    pair.inject_up([wire.encode([call(101, b'x' * 1000)])])
+    pair.inject_up([wire.encode([call(103, None, 2)]), b'x' * 500, b'y' * 500])
+    assert len(pair.server.calls) == 2
+
+
+def test_number_of_peers():
+    server = Program(server=True, limits=Limits(max_peers=2))
+    first, second, third = (Wire(server=server).start() for _ in range(3))
+    assert len(server.core.peers) == 2
+    assert not third.to_client.ready
+    assert third.to_server.rejected == '2 peers are connected already, the limit'
+    assert 'the limit' in refused(NotSentError, third.client)
+    first.drop()
+    third.drop()
+    third.start()
+    assert third.to_client.ready
+    assert second.to_client.ready
+
+
+def test_number_of_peers_without_hello():
+    server = Program(server=True, limits=Limits(max_peers=1))
+    Wire(server=server).start()
+    second = Wire(server=server).connect()
+    assert b'pseud.NotSentError' in answer(second, call(101))
+    assert len(server.core.peers) == 1
+
+
+def test_a_result_too_large_for_the_caller():
+    client = Program(server=False, limits=Limits(max_message=1000))
+    pair = Wire(client).start()
+    handle = pair.client.call()
+    pair.run()
+    (inbound,) = pair.server.calls
+    with pytest.raises(MessageTooLargeError, match=r'result of f\(\) is 1001 bytes'):
+        pair.server.core.reply(inbound, b'x' * 1001)
+    with pytest.raises(MessageTooLargeError):
+        pair.server.core.reply(inbound, b'x' * 901, [b'y' * 100])
+    assert not inbound.done
+    pair.server.core.fail(inbound, 'pseud.MessageTooLargeError', 'too large')
+    pair.run()
+    assert client.error(handle)['type'] == 'pseud.MessageTooLargeError'
+
+
+def test_results_that_a_slow_reader_does_not_take():
+    pair = pair_with(max_queue=10_000)
+    pair.down.block()
+    handles = [pair.client.call() for _ in range(4)]
+    pair.run()
+    for inbound in pair.server.calls:
+        pair.server.core.reply(inbound, b'x' * 4000)
+        pair.server.flush()
+    pair.unblock()
+    pair.run()
+    assert [len(pair.client.result(handle)) for handle in handles[:2]] == [4000] * 2
+    for handle in handles[2:]:
+        error = pair.client.error(handle)
+        assert error['type'] == 'pseud.PeerLostError'
+        assert 'reads too slowly' in error['message']
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+def test_a_peer_that_is_gone():
+    pair = Wire().start()
+    pair.drop()
+    text = refused(NotSentError, pair.server, peer=pair.to_client)
+    assert 'no longer connected' in text
+    refused(NotSentError, pair.client, peer=pair.to_server)
+
+
+def test_a_peer_that_speaks_in_turns():
+    pair = Wire(Program(server=False, lockstep=True)).start()
+    text = refused(LocalProtocolError, pair.server, peer=pair.to_client)
+    assert 'SyncClient' in text
+
+
+def test_a_peer_that_looks_for_another_service():
+    clock = Clock()
+    pair = Wire(
+        Program(clock, server=False, name='blue'),
+        Program(clock, server=True, name='red'),
+    ).start()
+    text = refused(NotSentError, pair.client)
+    assert "this server is 'red', the client looks for 'blue'" in text
+    refused(NotSentError, pair.client, peer=pair.to_server)
+    refused(NotSentError, pair.server, peer=pair.to_client)
+
+
+def test_a_peer_that_takes_no_new_calls():
+    pair = Wire().start()
+    pair.client.core.drain('it goes home')
+    pair.run()
+    text = refused(NotSentError, pair.server, peer=pair.to_client)
+    assert 'it goes home' in text
+
+
+@pytest.mark.parametrize('timeout', [0, -1, -math.inf])
+def test_a_deadline_that_has_passed(timeout):
+    """One that was inherited, say."""
+    pair = Wire().start()
+    refused(NotSentTimeoutError, pair.client, timeout=timeout)
+
+
+# ---------------------------------------------------------------------- deadlines
+
+
+@pytest.mark.parametrize('timeout', [1e9, 1e12, 1e300, math.inf])
+@pytest.mark.parametrize('body', [ARGS, b'x' * wire.LARGE])
+def test_timeouts_of_any_length_leave(timeout, body):
+    """Milliseconds travel as an integer, and an integer has an end."""
+    pair = Wire().start()
+    pair.client.call(timeout=timeout, body=body)
+    pair.up.block()
+    pair.client.flush()  # waits, so that what is left is told anew
+    pair.unblock()
+    pair.run()
+    assert len(pair.server.calls) == 1
+    assert pair.client.expire() == []
+
+
+def test_due_is_the_first_deadline():
+    client = Program(server=False)
+    now = client.clock.now
+    assert client.core.due == math.inf
+    client.call(timeout=None)
+    assert client.core.due == math.inf
+    client.call(timeout=7)
+    assert client.core.due == now + 7
+    client.call(timeout=3)
+    assert client.core.due == now + 3
+    client.call(timeout=5)
+    assert client.core.due == now + 3
+
+
+def test_due_of_calls_that_came_in():
+    pair = Wire().start()
+    now = pair.clock.now
+    pair.inject_up([wire.encode([(wire.CALL, 101, 0, ARGS, 'f', 7000)])])
+    pair.inject_up([wire.encode([(wire.CALL, 103, 0, ARGS, 'f', 9000)])])
+    pair.inject_up([wire.encode([(wire.CALL, 105, 0, ARGS, 'f')])])
+    assert pair.server.core.due == now + 7
+
+
+def test_expire_sets_due_anew():
+    clock = Clock()
+    pair = Wire(clock=clock).start()
+    for timeout in (1, 2, 3, None):
+        pair.client.call(timeout=timeout)
+    pair.run()
+    for seconds in (1, 2, 3):
+        clock.now = 1000 + seconds
+        assert len(pair.client.expire()) == 1
+        if seconds < 3:
+            assert 1000 + seconds < pair.client.core.due <= 1001 + seconds + 0.001
+    assert pair.client.core.due == math.inf
+    # the callee has been told a millisecond more
+    clock.now = 1002
+    assert len(pair.server.expire()) == 1
+    assert 1002 < pair.server.core.due <= 1003.01
+
+
+def test_looking_for_what_is_due_leaves_time_for_other_things():
+    client = Program(server=False)
+    for number in range(1000):
+        client.call(timeout=1 + number * 1e-6)
+    client.clock.now += 1
+    client.expire()
+    pause = client.core.due - client.clock.now
+    assert 0.001 < pause < 0.1
+
+
+def test_expire_before_anything_is_due():
+    client = Program(server=False)
+    client.call(timeout=5)
+    client.clock.now += 4.999
+    assert client.expire() == []
+    client.clock.now += 0.001
+    assert [event[0] for event in client.expire()] == [ev.FAILED]
+    assert client.expire() == []
+
+
+# ---------------------------------------------------------------------- endings
+
+
+def test_a_reply_is_given_once():
+    pair = Wire().start()
+    handle = pair.client.call()
+    pair.run()
+    (inbound,) = pair.server.calls
+    core = pair.server.core
+    core.reply(inbound, b'first')
+    core.reply(inbound, b'second')
+    core.fail(inbound, 'X', 'third')
+    core.reply_error(inbound, b'fourth')
+    core.forget(inbound)
+    assert core.running == 0
+    pair.run()
+    assert pair.client.result(handle) == b'first'
+    assert pair.down.types.count(wire.RESULT) == 1
+    assert wire.ERROR not in pair.down.types
+
+
+def test_forgetting_is_not_answering():
+    pair = Wire().start()
+    pair.client.call()
+    pair.run()
+    (inbound,) = pair.server.calls
+    pair.server.core.forget(inbound)
+    pair.server.core.reply(inbound, b'x')
+    pair.run()
+    assert pair.down.types == [wire.WELCOME]
+
+
+def test_cancelling_what_has_ended():
+    pair = Wire().start()
+    handle = pair.client.call()
+    pair.run()
+    pair.server.core.reply(pair.server.calls[0], b'x')
+    pair.run()
+    pair.client.cancel(handle)
+    pair.client.core.cancel(987654)
+    pair.run()
+    assert wire.CANCEL not in pair.up.types
+    quiescent(pair.client, [pair.to_server])
+
+
+def test_losing_a_peer_twice():
+    pair = Wire().start()
+    pair.client.call()
+    assert pair.client.core.lost(pair.to_server, 'first')
+    assert pair.client.core.lost(pair.to_server, 'second') == []
+
+
+def test_losing_a_peer_whose_name_is_taken_by_now():
+    """It connected anew before the loss was noticed."""
+    program = Program(server=True)
+    old, new = Peer('x', Limits()), Peer('x', Limits())
+    program.core.connected(old, 0)
+    program.core.connected(new, 0)
+    program.core.lost(old, 'cut')
+    assert program.core.peers == {'x': new}
+
+
+def test_no_connection_will_come():
+    client = Program(server=False)
+    handles = [client.call(timeout=timeout) for timeout in (None, 5)]
+    error = NotSentError('refused')
+    client.handle(client.core.fail_waiting(error))
+    assert [client.failure(handle) for handle in handles] == [error, error]
+    quiescent(client, [])
+
+
+def test_the_end():
+    client = Program(server=False)
+    first, second = Wire(client).start(), Wire(client).start()
+    sent = client.call()
+    client.flush()
+    unsent = client.call()
+    client.handle(client.core.fail_all('it was stopped here'))
+    assert type(client.failure(sent)) is PeerLostError
+    assert type(client.failure(unsent)) is NotSentError
+    assert client.core.peers == {}
+    quiescent(client, [first.to_server, second.to_server])
+
+
+def test_the_end_of_what_waits():
+    client = Program(server=False)
+    handle = client.call()
+    client.handle(client.core.fail_all('it was stopped here'))
+    assert 'it was stopped here' in str(client.failure(handle))
+    quiescent(client, [])
+
+
+def test_the_end_of_what_was_due_when_the_connection_came():
+    """It is not sent any more, nor is it forgotten."""
+    client = Program(server=False)
+    handle = client.call(timeout=1)
+    client.clock.now += 2
+    pair = Wire(client).start()
+    client.handle(client.core.fail_all('it was stopped here'))
+    assert type(client.failure(handle)) is NotSentError
+    assert pair.server.calls == []
+    quiescent(client, [pair.to_server])
+
+
+def test_idle():
+    pair = Wire().start()
+    core = pair.server.core
+    assert core.idle
+    pair.client.call()
+    pair.run()
+    assert not core.idle
+    core.reply(pair.server.calls[0], b'x')
+    assert core.running == 0
+    assert not core.idle
+    pair.run()
+    assert core.idle
+
+
+@pytest.mark.parametrize('state', ['gone', 'lockstep', 'v1'])
+def test_nobody_pings_who_can_not_answer(state):
+    program = Program(server=True)
+    peer = Peer('x', Limits(), protocol=1 if state == 'v1' else 2)
+    program.core.connected(peer, 0)
+    if state != 'v1':
+        setattr(peer, state, True)
+    program.core.ping(peer)
+    assert peer.outbox == []
+
+
+def test_errors_are_in_the_callers_words():
+    """In v1's words for those who speak it, without pseud's prefix."""
+    pair = Wire(protocol=1).connect()
+    handle = pair.client.call()
+    pair.run()
+    pair.server.core.fail(pair.server.calls[0], 'pseud.SerializationError', 'why')
+    pair.run()
+    kind, _, body, *_ = pair.client.outcome(handle)
+    assert kind == ev.ERROR
+    assert body == v1.encode_error('SerializationError', 'why')
+
+
+def test_a_timeout_says_which():
+    pair = Wire().start()
+    handle = pair.client.call('slow', timeout=1.5)
+    pair.run()
+    pair.pass_time(2)
+    failure = pair.client.failure(handle)
+    assert type(failure) is TimeoutError
+    assert str(failure) == (
+        'slow() got no answer from the server within 1.5 s; it may have run'
+    )
