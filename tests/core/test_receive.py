@@ -90,7 +90,7 @@ def works(pair):
 
 
 def test_no_payload(pair):
-    assert 'without a payload' in violated(pair.inject_up([]))
+    assert pair.inject_up([]) == []  # ZMQ_PROBE_ROUTER of pseud 1.x
     works(pair)
 
 
