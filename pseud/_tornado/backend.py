@@ -35,9 +35,8 @@ class Result(asyncio.Future[Any]):
     def cancel(self, msg: Any = None) -> bool:
         if self.done():
             return False
-        cancelled = super().cancel(msg)
-        self.on_cancel(self)
-        return cancelled
+        self.on_cancel(self)  # first: raises in the wrong thread
+        return super().cancel(msg)
 
 
 @implementer(IHandle)
