@@ -183,6 +183,7 @@ class Wire:
     Attributes:
         up, down: the pipes, client to server and back.
         to_server: the client's `Peer`; ``to_client`` the server's, once it exists.
+        met: all that were ``to_client``; a server keeps no peer that it has no room for.
     """
 
     serial = 0
@@ -194,6 +195,7 @@ class Wire:
         self.server = server or Program(self.clock, server=True)
         self.protocol = protocol
         self.to_server = self.to_client = None
+        self.met = []
         self.up, self.down = Pipe(), Pipe()
 
     # ------------------------------------------------------------------ its life
@@ -204,6 +206,7 @@ class Wire:
         self.key = b'client-%d' % Wire.serial
         self.up, self.down = Pipe(), Pipe()
         self.to_client = None
+        self.met = []
         self.to_server = Peer(
             f'server-{Wire.serial}',
             self.client.core.limits,
@@ -234,8 +237,8 @@ class Wire:
 
     def lose_server(self, reason='cut'):
         """The server notices that the connection is gone."""
-        if self.to_client is not None:
-            self.server.handle(self.server.core.lost(self.to_client, reason))
+        for peer in self.met:
+            self.server.handle(self.server.core.lost(peer, reason))
 
     # ------------------------------------------------------------------ traffic
 
@@ -261,6 +264,7 @@ class Wire:
                 link=self.down,
             )
             self.to_client = peer
+            self.met.append(peer)
         return server.handle(server.core.receive(peer, payload, self.clock.now))
 
     def inject_down(self, payload):
@@ -285,8 +289,8 @@ class Wire:
         """Both pipes have room again; what waited leaves."""
         self.up.room = self.down.room = None
         self.client.retry(self.to_server)
-        if self.to_client is not None:
-            self.server.retry(self.to_client)
+        for peer in self.met:
+            self.server.retry(peer)
 
     def pass_time(self, seconds):
         """Turn the clock and let both sides look at it."""
