@@ -32,6 +32,7 @@ from .errors import (
     UsageError,
     WrongThreadError,
 )
+from .sync import SyncClient
 
 if TYPE_CHECKING:
     from ._tornado import Client, Server
@@ -54,6 +55,7 @@ __all__ = [
     'SerializationError',
     'Server',
     'ServiceNotFoundError',
+    'SyncClient',
     'TimeoutError',
     'UnauthorizedError',
     'UnknownPluginError',

@@ -29,7 +29,7 @@ def backend_module() -> ModuleType:
 def _choose() -> str:
     if not os.environ.get('NO_TORNADO') and importlib.util.find_spec('tornado'):
         return '_tornado'
-    if importlib.util.find_spec('pseud._gevent') and importlib.util.find_spec('gevent'):
+    if importlib.util.find_spec('gevent'):
         return '_gevent'
     raise ImportError(
         'pseud.Client and pseud.Server need an event loop: '

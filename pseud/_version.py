@@ -2,9 +2,11 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ['__version__']
+__all__ = ['AGENT', '__version__']
 
 try:
     __version__ = version('pseud')
 except PackageNotFoundError:  # run from a source tree that was not installed
     __version__ = '2.0.0.dev0'
+
+AGENT = f'pseud/{__version__}'

@@ -1,16 +1,21 @@
 """Remote functions as local ones: ``client.draw.me.a.sheep()``."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .errors import UsageError
 from .settings import check_timeout
 
-if TYPE_CHECKING:
-    from .engine import Engine
-
 __all__ = ['Caller', 'RemoteFunction', 'ServerCaller']
 
 _UNSET: Any = object()
+
+
+class CallsOut(Protocol):
+    """What makes the calls: the engine, or a `SyncClient`'s."""
+
+    def call(
+        self, caller: 'Caller', name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any: ...
 
 
 class RemoteFunction:
@@ -45,7 +50,7 @@ class Caller:
     __slots__ = ('_engine', '_timeout', '_user_id')
 
     def __init__(
-        self, engine: 'Engine', timeout: float | None, user_id: str | None = None
+        self, engine: 'CallsOut', timeout: float | None, user_id: str | None = None
     ) -> None:
         self._engine = engine
         self._timeout = timeout

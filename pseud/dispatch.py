@@ -34,10 +34,10 @@ def dispatch(engine: 'Engine', job: 'Job') -> None:
     except (ServiceNotFoundError, SerializationError) as error:
         engine.core.fail(job, f'pseud.{type(error).__name__}', str(error))
         return
-    except Exception as error:
+    except Exception:
         logger.exception('asking whether %s() may be called failed', job.name)
         reason = f'{job.name}() did not run: asking whether it may failed'
-        engine.core.fail(job, 'pseud.UnauthorizedError', f'{reason}: {error!r}')
+        engine.core.fail(job, 'pseud.UnauthorizedError', reason)
         return
     job.body, job.buffers = b'', ()  # the arguments live as long as the function wants
     job.engine = engine

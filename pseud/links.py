@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import zmq
 
+from . import monitor
 from ._core import v1, wire
 from ._core.peer import Peer
 from ._core.wire import Buffer
-from .errors import PseudError, UnauthorizedError
 from .pump import (
     MORE,
     NOBLOCK,
@@ -33,17 +33,11 @@ MAX_ENVELOPE = 8
 # descriptor may belong to a newer one already, and the report comes before the fact.
 CONFIRM_AFTER = (0.0, 0.01, 0.05, 0.25, 1.0)
 
-_LOST = int(zmq.EVENT_DISCONNECTED)
-_UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-_REFUSED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
-_PROTOCOL = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
-
 
 class ClientLink(Link):
     """A DEALER connected to one endpoint, so that answers and calls keep to it."""
 
-    # HANDSHAKE_FAILED_NO_DETAIL is left out: a server that dies meanwhile causes it too
-    monitored = _LOST | _UP | _REFUSED | _PROTOCOL
+    monitored = monitor.LOST | monitor.UP | monitor.REFUSED | monitor.PROTOCOL
 
     def __init__(self, engine: 'Engine', endpoint: str) -> None:
         super().__init__(engine, zmq.DEALER)
@@ -102,37 +96,21 @@ class ClientLink(Link):
         return True
 
     def observed(self, event: int, value: int) -> None:
-        if event == _UP:
+        if event == monitor.UP:
             self.connected()
-        elif event == _LOST:
+        elif event == monitor.LOST:
             self.drain()  # what arrived before counts
             self.lost('the connection was closed')
         else:
-            self.engine.refused(self.endpoint, self.refusal(event, value))
-
-    def refusal(self, event: int, value: int) -> PseudError:
-        settings = self.engine.settings
-        who = (
-            f'user {settings.user_id!r}'
-            if settings.user_id
-            else 'a client without name'
-        )
-        if event == _REFUSED:
-            return UnauthorizedError(
-                f'{self.endpoint} refused {who}: unknown, or the wrong password or key '
-                f'(ZAP status {value}); security_plugin is {settings.security_plugin!r}'
-            )
-        return UnauthorizedError(
-            f'the handshake with {self.endpoint} failed: its security_plugin does not go '
-            f'with {settings.security_plugin!r} here, its key is another, or it is no '
-            'pseud server'
-        )
+            settings = self.engine.settings
+            error = monitor.refusal(self.endpoint, settings, event, value)
+            self.engine.refused(self.endpoint, error)
 
 
 class ServerLink(Link):
     """A ROUTER, bound; or connected to a device."""
 
-    monitored = _LOST
+    monitored = monitor.LOST
 
     def __init__(self, engine: 'Engine') -> None:
         super().__init__(engine, zmq.ROUTER)
@@ -147,6 +125,11 @@ class ServerLink(Link):
 
     def bind(self, endpoint: str) -> str:
         """Listen; returns the endpoint with the port that was chosen."""
+        if self.engine.auth.needs_zap and endpoint.startswith('inproc:'):
+            raise ValueError(
+                'inproc connections are never authenticated (ZMTP has no part in them): '
+                f'bind another endpoint, or use no security_plugin; not {endpoint!r}'
+            )
         try:
             self.socket.bind(endpoint)
         except zmq.ZMQError as error:

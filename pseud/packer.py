@@ -155,7 +155,9 @@ class PackerV2:
         for base in _BASES:
             if isinstance(value, base):
                 return base(value)
-        raise TypeError(f'a {cls.__module__}.{cls.__qualname__} can not travel')
+        raise TypeError(
+            'none of the types that travel (translation_table= adds to them)'
+        )
 
     def _native(self, value: Any) -> Any:
         native = _NATIVE.get(type(value))
@@ -280,4 +282,4 @@ def _unpackable(found: tuple[str, Any] | None, error: Exception) -> Serializatio
     path, value = found
     kind = f'{type(value).__module__}.{type(value).__qualname__}'
     kind = kind.removeprefix('builtins.')
-    return SerializationError(f'{path} can not be packed: it is a {kind} ({error})')
+    return SerializationError(f'{path} can not be packed: it is a {kind}, {error}')

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import zmq
 from zmq.backend import Socket as _Plain
 from zmq.backend import zmq_poll
-from zmq.utils.monitor import parse_monitor_message
 
+from . import monitor
 from ._core import wire
 from ._core.peer import Peer
 from ._core.wire import Buffer
 from .native import threads_are_greenlets
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
 __all__ = [
     'MORE',
     'NOBLOCK',
+    'POLLIN',
     'Link',
     'connect',
+    'open_socket',
+    'read_frames',
     'read_payload',
     'send',
     'send_payload',
@@ -47,6 +51,8 @@ POLLIN = int(zmq.POLLIN)
 NOBLOCK = int(zmq.NOBLOCK)
 MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 
+# Bytes that a frame may have beyond the largest body: the head of a batch.
+HEAD_ROOM = 1 << 20
 # ØMQ messages read before other callbacks of the loop get their turn.
 BURST = 64
 
@@ -59,18 +65,9 @@ class Link(abc.ABC):
     def __init__(self, engine: 'Engine', kind: int) -> None:
         self.engine = engine
         self.link = self  # a peer's ``link.link`` is a Link on either side
-        settings = engine.settings
-        socket = self.socket = engine.context.socket(kind)
-        self.pollin = [(socket, POLLIN)]
-        socket.linger = int(settings.linger * 1000)
-        socket.maxmsgsize = engine.settings.limits.max_message + (1 << 20)
-        if settings.heartbeat_interval:
-            interval = max(1, int(settings.heartbeat_interval * 1000))
-            socket.heartbeat_ivl = interval
-            socket.heartbeat_timeout = 4 * interval
-        for option, value in engine.auth.socket_options().items():
-            socket.set(option, value)
-        self.monitor = socket.get_monitor_socket(self.monitored)
+        self.socket = open_socket(engine.context, kind, engine.settings, engine.auth)
+        self.pollin = [(self.socket, POLLIN)]
+        self.monitor = self.socket.get_monitor_socket(self.monitored)
         self.monitor_pollin = [(self.monitor, POLLIN)]
         self.watches: list[Any] = []
         self.draining = False
@@ -150,11 +147,9 @@ class Link(abc.ABC):
 
     def observe(self) -> None:
         """Read the monitor: connections that come and go."""
-        monitor = self.monitor
-        while not monitor.closed and zmq_poll(self.monitor_pollin, 0):
-            event = parse_monitor_message(monitor.recv_multipart(NOBLOCK))
+        for event, value in monitor.events(self.monitor, self.monitor_pollin):
             try:
-                self.observed(int(event['event']), int(event['value']))
+                self.observed(event, value)
             except Exception:
                 logger.exception('a bug in pseud: a change of a connection got lost')
         if not self.socket.closed:
@@ -165,12 +160,33 @@ class Link(abc.ABC):
         """Act on a monitor event."""
 
 
+def open_socket(
+    context: 'zmq.Context[zmq.Socket[bytes]]', kind: int, settings: Settings, auth: Any
+) -> 'zmq.Socket[bytes]':
+    """A socket with the options that all of ours have."""
+    socket = context.socket(kind)
+    socket.linger = int(settings.linger * 1000)
+    socket.maxmsgsize = settings.limits.max_message + HEAD_ROOM
+    if settings.heartbeat_interval:
+        interval = max(1, int(settings.heartbeat_interval * 1000))
+        socket.heartbeat_ivl = interval
+        socket.heartbeat_timeout = 4 * interval
+    for option, value in auth.socket_options().items():
+        socket.set(option, value)
+    return socket
+
+
 def read_payload(delimiter: zmq.Frame, recv: Any) -> list[Buffer]:
     """The frames that follow a delimiter: the head as bytes, buffers uncopied."""
     if not delimiter.more:
         return []
-    frame = recv(NOBLOCK, False)
-    payload: list[Buffer] = [frame.bytes]
+    return read_frames(recv(NOBLOCK, False), recv)
+
+
+def read_frames(head: zmq.Frame, recv: Any) -> list[Buffer]:
+    """A head, as bytes, and the frames that follow it, uncopied."""
+    payload: list[Buffer] = [head.bytes]
+    frame = head
     while frame.more:
         frame = recv(NOBLOCK, False)
         payload.append(frame.buffer)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from zope.interface import implementer
 
 from . import registry as registry_module
-from ._version import __version__
+from ._version import AGENT
 from .caller import Caller, RemoteFunction, ServerCaller
 from .engine import Engine
 from .errors import UsageError
@@ -19,7 +19,6 @@ from .settings import Settings
 
 __all__ = ['BaseClient', 'BaseRPC', 'BaseServer']
 
-AGENT = f'pseud/{__version__}'
 # Seconds that `stop` lets running functions go on.
 GRACE = 5.0
 

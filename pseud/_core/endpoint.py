@@ -291,7 +291,7 @@ class Endpoint:
             return NotSentError(refused + f'it takes no new calls ({peer.away})')
         if size > peer.max_message:
             return _too_large(
-                name, size, peer.max_message, f'what {peer.label} accepts'
+                name, size, peer.max_message, f'the limit of {peer.label}'
             )
         if peer.in_flight >= peer.max_calls:
             return OverloadedError(
@@ -372,7 +372,7 @@ class Endpoint:
                 call.name,
                 size,
                 peer.max_message,
-                f'what {peer.label} accepts',
+                f'the limit of {peer.label}',
                 'result',
             )
         if peer.queued + size > self.limits.max_queue:
@@ -433,7 +433,7 @@ class Endpoint:
             error: PseudError
             if peer is None:
                 error = NotSentTimeoutError(
-                    f'{name}() was not sent within {timeout:g} s: not connected to '
+                    f'{name}() was not sent within {_seconds(timeout)} s: not connected to '
                     f'{self.waits_for}; it did not run'
                 )
                 self.cancel(call_id)
@@ -443,14 +443,14 @@ class Endpoint:
                 queued[peer] = unsent(peer)
             if call_id in queued.get(peer, ()):
                 error = NotSentTimeoutError(
-                    f'{name}() could not leave for {peer.label} within {timeout:g} s; '
+                    f'{name}() could not leave for {peer.label} within {_seconds(timeout)} s; '
                     'it did not run'
                 )
                 del self.pending[call_id]
                 peer.in_flight -= 1
             else:
                 error = TimeoutError(
-                    f'{name}() got no answer from {peer.label} within {timeout:g} s; '
+                    f'{name}() got no answer from {peer.label} within {_seconds(timeout)} s; '
                     'it may have run'
                 )
                 self.cancel(call_id)
@@ -475,6 +475,10 @@ def _too_large(
     name: str, size: int, limit: int, whose: str, what: str = 'call'
 ) -> MessageTooLargeError:
     return MessageTooLargeError(
-        f'{what} of {name}() is {size} bytes, more than the {limit} that are {whose}; '
+        f'{what} of {name}() is {size} bytes, {whose} is {limit}; '
         'Limits(max_message=...) of the receiver raises it'
     )
+
+
+def _seconds(timeout: float | None) -> str:
+    return 'any time' if timeout is None else f'{round(timeout, 3):g}'

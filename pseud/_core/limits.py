@@ -15,6 +15,8 @@ class Limits:
         max_calls: calls under way in all, counted per direction.
         max_queue: bytes waiting to be sent to one peer (or to any, while disconnected).
         max_peers: connected peers that a server keeps track of.
+        max_handlers: greenlets that run functions for peers at the same time, on gevent;
+            further calls wait for one.
     """
 
     max_message: int = 64 << 20
@@ -22,6 +24,7 @@ class Limits:
     max_calls: int = 65536
     max_queue: int = 256 << 20
     max_peers: int = 10000
+    max_handlers: int = 10000
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

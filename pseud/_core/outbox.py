@@ -96,7 +96,7 @@ def take(endpoint: 'Endpoint', peer: 'Peer', now: float) -> list[Buffer]:
         return []
     if peer.protocol == 1:
         return _take_v1(endpoint, peer)
-    if peer.queued <= BATCH:
+    if peer.queued <= BATCH or endpoint.lockstep:  # a REQ socket sends one message
         peer.taken = (len(outbox), len(peer.outbox_buffers))
         return [wire.encode(outbox), *peer.outbox_buffers]
     size = buffers = count = 0

@@ -40,8 +40,8 @@ def receive(
     """
     events: list[Event] = []
     try:
-        if not payload:
-            raise RemoteProtocolError('message without a payload')
+        if not payload:  # ROUTERs of pseud 1.x probe with it (ZMQ_PROBE_ROUTER)
+            return events
         head = payload[0]
         if head == v1.VERSION:
             _receive_v1(endpoint, peer, payload, events)
@@ -281,10 +281,11 @@ def _note_hello(peer: Peer, fields: Any) -> None:
     peer.hello = fields
     if fields.get('lockstep') is True:
         peer.lockstep = peer.closed = True
-    for field in ('max_message', 'max_calls'):
-        value = fields.get(field)
-        if type(value) is int and value > 0:
-            setattr(peer, field, value)
+    size, calls = fields.get('max_message'), fields.get('max_calls')
+    if type(size) is int and size > 0:
+        peer.max_message = size
+    if type(calls) is int and calls > 0:
+        peer.max_calls = min(calls, peer.max_calls)  # what it began with is ours
 
 
 def _on_reject(

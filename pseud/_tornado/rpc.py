@@ -55,9 +55,8 @@ class _TornadoRPC(BaseRPC):
         if self._io_loop is not None:
             self._serve(drain_on=drain_on)
             return
-        current = IOLoop.current(instance=False)
-        if current is not None:  # the program made one, and may have callbacks there
-            self._io_loop = current
+        if _has_loop():  # the program made one, and may have callbacks there
+            self._io_loop = IOLoop.current()
             self._serve(drain_on=drain_on)
             return
         with asyncio.Runner() as runner:
@@ -84,6 +83,13 @@ class Client(_TornadoRPC, BaseClient):
 
 class Server(_TornadoRPC, BaseServer):
     __doc__ = BaseServer.__doc__
+
+
+def _has_loop() -> bool:
+    """Whether this thread has a current event loop, without making one."""
+    # There is no public way to ask: get_event_loop() makes one, or warns that it will not.
+    local = getattr(asyncio.get_event_loop_policy(), '_local', None)
+    return getattr(local, '_loop', None) is not None
 
 
 class _Done:

@@ -1,0 +1,320 @@
+"""`SyncClient`: plain blocking calls, for the REPL, WSGI processes and cron jobs.
+
+It needs no event loop.  A call takes a connection that is idle, or makes one, and gives
+it back: as many sockets exist as there were calls at the same time, so threads do not
+wait for each other.  A connection whose call ended without an answer is thrown away with
+its socket (the "lazy pirate"), as a REQ socket that waits for an answer can do nothing
+else.  In a forked child the parent's connections are forgotten and new ones are made.
+"""
+
+import os
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+import zmq
+from zmq.backend import zmq_poll
+from zope.interface import implementer
+
+from ._version import AGENT
+from .caller import Caller, RemoteFunction
+from .current import CURRENT
+from .errors import NotSentTimeoutError, PseudError, UsageError
+from .interfaces import IAuthenticationBackend, IClient
+from .plugins import plugin
+from .pump import POLLIN
+from .registry import create_local_registry
+from .settings import Settings
+from .sync_link import Failure, SyncLink
+
+__all__ = ['SyncClient']
+
+_UNSET: Any = object()
+
+# Links of a parent process: their sockets must not be closed in a forked child.
+_parents: list[SyncLink] = []
+
+
+class SyncEngine:
+    """The connections of one `SyncClient`, and calls over them."""
+
+    def __init__(self, settings: Settings, auth: Any, context: Any) -> None:
+        self.settings = settings
+        self.auth = auth
+        self.context = context
+        self.endpoints: list[str] = []
+        self.idle: list[SyncLink] = []
+        self.called: set[str] = set()
+        self.pid = os.getpid()
+        self.closed = False
+
+    # -------------------------------------------------------------- connections
+
+    def connect(self, endpoint: str) -> None:
+        self._notice_fork()
+        if self.closed:
+            raise UsageError('this SyncClient was closed: make a new one')
+        if endpoint not in self.endpoints:
+            link = self._make(endpoint)
+            self.endpoints.append(endpoint)
+            self._give_back(link)
+
+    def disconnect(self, endpoint: str) -> None:
+        self._notice_fork()
+        if endpoint not in self.endpoints:
+            raise ValueError(f'this SyncClient is not connected to {endpoint!r}')
+        self.endpoints.remove(endpoint)
+        self._sort_out()
+
+    def close(self) -> None:
+        self._notice_fork()
+        self.closed = True
+        self.endpoints.clear()
+        self._sort_out()
+
+    def _sort_out(self) -> None:
+        """Close the idle links that are no longer wanted."""
+        for _ in range(len(self.idle)):
+            link = self._take_idle(lambda link: True)
+            if link is not None:
+                self._give_back(link)
+
+    def _notice_fork(self) -> None:
+        if self.pid != os.getpid():
+            self.pid = os.getpid()
+            self.context = (
+                None  # the parent's; zmq.Context.instance() knows about forks
+            )
+            _parents.extend(self.idle)
+            self.idle = []
+
+    def _make(self, endpoint: str) -> SyncLink:
+        context = self.context or zmq.Context.instance()
+        return SyncLink(endpoint, self.settings, self.auth, context, AGENT)
+
+    def _take_idle(self, wanted: Callable[[SyncLink], bool]) -> SyncLink | None:
+        """An idle link of which ``wanted`` is true, the one used last first."""
+        # Other threads take links at the same time: what pop() gives is ours alone.
+        passed: list[SyncLink] = []
+        found = None
+        while found is None:
+            try:
+                link = self.idle.pop()
+            except IndexError:
+                break
+            if wanted(link):
+                found = link
+            else:
+                passed.append(link)
+        self.idle.extend(reversed(passed))
+        return found
+
+    def _give_back(self, link: SyncLink) -> None:
+        if link.endpoint in self.endpoints:
+            self.idle.append(link)
+        else:
+            link.close()
+
+    def _connected(self, name: str, deadline: float | None, timeout: Any) -> SyncLink:
+        """A link that is up, waiting for one if need be."""
+        link = self._take_idle(_is_up)
+        if link is not None:
+            return link
+        if not self.endpoints:
+            raise UsageError(f'{name}() can not be called: connect() to a server first')
+        links = []
+        for endpoint in self.endpoints:
+            waiting = self._take_idle(lambda link, at=endpoint: link.endpoint == at)  # type: ignore[misc]
+            links.append(waiting or self._make(endpoint))
+        up = None
+        try:
+            up = _first_up(links, deadline)
+        finally:
+            for link in links:
+                if link is not up:
+                    self._give_back(link)
+        if up is not None:
+            return up
+        raise NotSentTimeoutError(
+            f'{name}() was not sent within {round(timeout, 3):g} s: not connected to '
+            f'{", ".join(self.endpoints)}; it did not run'
+        )
+
+    # -------------------------------------------------------------- calls
+
+    def call(
+        self, caller: Caller, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Make a call, and wait for what it returns."""
+        self._notice_fork()
+        if self.closed:
+            raise UsageError('this SyncClient was closed: make a new one')
+        timeout = caller._timeout
+        now = monotonic()
+        job = CURRENT.get()
+        if job is not None and job.deadline is not None and not job.done:
+            remaining = job.deadline - now
+            if timeout is None or remaining < timeout:
+                timeout = remaining
+        deadline = None if timeout is None else now + timeout
+        link = self._connected(name, deadline, timeout)
+        usable = False
+        try:
+            left = None if deadline is None else deadline - monotonic()
+            usable, outcome = link.call(name, args, kwargs, left)
+        except PseudError:  # nothing was sent
+            usable = True
+            raise
+        finally:  # a call that Ctrl-C interrupts leaves a socket that waits
+            if usable:
+                self._give_back(link)
+            else:
+                link.close()
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        self.called.add(name)
+        return outcome
+
+
+def _is_up(link: SyncLink) -> bool:
+    link.observe()
+    return link.peer is not None
+
+
+def _first_up(links: list[SyncLink], deadline: float | None) -> SyncLink | None:
+    """The first of these that is connected; None when there is none in time.
+
+    Raises:
+        UnauthorizedError: every server refuses us.
+    """
+    while True:
+        for link in links:
+            if _is_up(link):
+                return link
+        refusals = [link.refusal for link in links if link.refusal is not None]
+        if len(refusals) == len(links):
+            raise refusals[0]
+        remaining = -1
+        if deadline is not None:
+            remaining = int((deadline - monotonic()) * 1000) + 1
+            if remaining <= 0:
+                return None
+        zmq_poll([(link.monitor, POLLIN) for link in links], remaining)
+
+
+@implementer(IClient)
+class SyncClient:
+    """Calls servers, and waits for the answers: ``client.some.function(1, 2)``.
+
+    Attributes that are not defined here are remote functions.  Nobody can call it.
+    Threads may share it; each call uses a connection of its own.  A forked child may go
+    on with it, too.
+
+    Args:
+        name: of the service that is wanted; any, if it is left out.
+        context: a ``zmq.Context``; the process-wide one by default.
+        settings: as for `Client`, see `pseud.settings.Settings`.
+    """
+
+    def __init__(self, name: str = '', *, context: Any = None, **settings: Any) -> None:
+        self.settings = Settings(name=name, **settings)
+        self.registry = create_local_registry(self.settings.name)
+        auth = plugin(
+            self, IAuthenticationBackend, self.settings.security_plugin, self.registry
+        )
+        self._engine = SyncEngine(self.settings, auth, context)
+        self._caller = Caller(self._engine, self.settings.timeout)
+
+    def __repr__(self) -> str:
+        return f'<SyncClient {self.settings.name!r} {self._engine.endpoints}>'
+
+    def __getattr__(self, name: str) -> RemoteFunction:
+        if name[:1] == '_':
+            raise AttributeError(
+                f'{name!r}: names that begin with an underscore are not remote '
+                f'functions here; call({name!r}, ...) calls one'
+            )
+        return RemoteFunction(self._caller, name)
+
+    def __dir__(self) -> list[str]:
+        """What is defined here, and the functions that were called so far."""
+        called = {name.partition('.')[0] for name in self._engine.called}
+        return sorted({*super().__dir__(), *called})
+
+    def __enter__(self) -> 'SyncClient':
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def connect(self, endpoint: str) -> None:
+        """Connect to a server, now or as soon as it is there; again when it was lost.
+
+        Args:
+            endpoint: ØMQ address.  May be called for several: a call goes to one that is
+                connected.
+
+        Raises:
+            ValueError: it is no address.
+        """
+        self._engine.connect(endpoint)
+
+    def disconnect(self, endpoint: str) -> None:
+        """Undo `connect`.
+
+        Raises:
+            ValueError: it is not connected there.
+        """
+        self._engine.disconnect(endpoint)
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the remote function ``name``, whatever it is, and return what it returns.
+
+        Args:
+            name: dotted name.
+            args, kwargs: the function's.
+        """
+        return self._caller.call(name, *args, **kwargs)
+
+    def with_options(self, *, timeout: float | None = _UNSET) -> Caller:
+        """This client with settings of its own; an immutable view.
+
+        Args:
+            timeout: seconds a call may take, None for ever.
+        """
+        if timeout is _UNSET:
+            return self._caller
+        return self._caller.with_options(timeout=timeout)
+
+    def start(self) -> None:
+        """Nothing to do: calls connect by themselves."""
+
+    def stop(self, grace: float = 0) -> None:
+        """Close the connections; calls that other threads are making end first."""
+        self._engine.close()
+
+    close = stop
+
+    def bind(self, endpoint: str) -> None:
+        """Clients connect.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError('a SyncClient connects to servers; use a Server to be called')
+
+    def register_rpc(
+        self,
+        func: Any = None,
+        name: str | None = None,
+        domain: str = 'default',
+        with_identity: bool = False,
+    ) -> Any:
+        """Nobody can call a SyncClient.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            'a SyncClient can not be called, it has no event loop: use pseud.Client'
+        )

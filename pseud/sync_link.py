@@ -1,0 +1,180 @@
+"""One blocking connection to a server: a REQ socket, with a protocol core of its own."""
+
+import os
+from time import monotonic
+from typing import Any
+
+import zmq
+from zmq.backend import zmq_poll
+
+from . import monitor, remote
+from ._core import events as ev
+from ._core.endpoint import Endpoint
+from ._core.events import Event
+from ._core.peer import Peer
+from .errors import PseudError, RemoteProtocolError
+from .packer import PackerV1, PackerV2
+from .pump import NOBLOCK, POLLIN, connect, open_socket, read_frames, send_payload
+from .settings import Settings
+
+__all__ = ['SyncLink']
+
+
+class SyncLink:
+    """A connection to one endpoint, for one call at a time.
+
+    Args:
+        endpoint: ØMQ address.
+        settings: of the client.
+        auth: its authentication plugin.
+        context: for the socket.
+        agent: name and version of this software.
+
+    Attributes:
+        peer: the server, while connected.
+        refusal: why it does not let us in, or None.
+    """
+
+    def __init__(
+        self, endpoint: str, settings: Settings, auth: Any, context: Any, agent: str
+    ) -> None:
+        self.endpoint = endpoint
+        self.settings = settings
+        self.peer: Peer | None = None
+        self.refusal: PseudError | None = None
+        packer = PackerV1 if settings.protocol == 1 else PackerV2
+        self.packer = packer(settings.translation_table)
+        self.core = Endpoint(
+            server=False,
+            name=settings.name,
+            limits=settings.limits,
+            uid_prefix=os.urandom(8),
+            lockstep=True,
+            agent=agent,
+        )
+        self.core.waits_for = endpoint
+        self.socket = open_socket(context, zmq.REQ, settings, auth)
+        self.socket.linger = 0  # what nobody waits for any more need not arrive
+        self.socket.immediate = True
+        self.monitor = self.socket.get_monitor_socket(
+            monitor.LOST | monitor.UP | monitor.REFUSED | monitor.PROTOCOL
+        )
+        self.monitor_pollin = [(self.monitor, POLLIN)]
+        self.pollin = [(self.socket, POLLIN), (self.monitor, POLLIN)]
+        try:
+            connect(self.socket, endpoint)
+        except ValueError:
+            self.close()
+            raise
+        if endpoint.startswith('inproc:'):  # has no handshake, and no monitor
+            self._connected()
+
+    def close(self) -> None:
+        """Give up the connection, and whatever was asked over it."""
+        self.socket.disable_monitor()
+        self.monitor.close(0)
+        self.socket.close()
+
+    def observe(self) -> list[Event]:
+        """Take note of what has happened to the connection."""
+        happened: list[Event] = []
+        for event, value in monitor.events(self.monitor, self.monitor_pollin):
+            if event == monitor.UP:
+                happened += self._lost()
+                self._connected()
+            elif event == monitor.LOST:
+                happened += self._lost()
+            else:
+                self.refusal = monitor.refusal(
+                    self.endpoint, self.settings, event, value
+                )
+        return happened
+
+    def _connected(self) -> None:
+        self.refusal = None
+        self.peer = Peer(
+            self.endpoint,
+            self.settings.limits,
+            label=self.endpoint,
+            protocol=self.settings.protocol,
+        )
+        self.core.connected(self.peer, monotonic())
+
+    def _lost(self) -> list[Event]:
+        peer, self.peer = self.peer, None
+        if peer is None:
+            return []
+        return self.core.lost(peer, 'the connection was closed')
+
+    def call(
+        self, name: str, args: tuple[Any, ...], kwargs: Any, timeout: float | None
+    ) -> tuple[bool, Any]:
+        """Make a call over a connection that is up.
+
+        Returns:
+            (whether the link may be used again, the result or the exception).
+
+        Raises:
+            PseudError: the call was not made; the link may be used again.
+        """
+        body = self.packer.pack_call(args, kwargs)
+        peer = self.peer
+        assert peer is not None
+        now = monotonic()
+        self.core.call(peer, name, body, (), timeout, now, self)
+        payload = self.core.take(peer, now)
+        try:
+            send_payload(self.socket, payload)
+        except zmq.Again:
+            self.observe()
+            reason = 'the connection was closed'
+            return False, _outcome(self.core.lost(peer, reason), self)
+        self.core.sent(peer)
+        deadline = None if timeout is None else now + timeout
+        return self._wait(peer, deadline)
+
+    def _wait(self, peer: Peer, deadline: float | None) -> tuple[bool, Any]:
+        while True:
+            remaining = -1
+            if deadline is not None:
+                remaining = max(0, int((deadline - monotonic()) * 1000) + 1)
+            ready = zmq_poll(self.pollin, remaining)
+            if ready and ready[0][0] is self.socket:
+                recv = self.socket.recv
+                payload = read_frames(recv(NOBLOCK, False), recv)
+                return True, self._answer(self.core.receive(peer, payload, monotonic()))
+            events = self.observe() if ready else self.core.expire(monotonic())
+            outcome = _outcome(events, self)
+            if outcome is not None:
+                return False, outcome
+
+    def _answer(self, events: list[Event]) -> Any:
+        for event in events:
+            if event[0] == ev.RESULT:
+                _, _, body, buffers, _ = event
+                try:
+                    return self.packer.unpack(body, buffers)
+                except PseudError as error:
+                    return Failure(error)
+            if event[0] == ev.ERROR:
+                _, _, body, _, protocol = event
+                return Failure(remote.load(body, self.packer, protocol))
+        return _outcome(events, self) or Failure(
+            RemoteProtocolError(f'{self.endpoint} sent something that is no answer')
+        )
+
+
+class Failure:
+    """What a call failed with, told from what it returned."""
+
+    __slots__ = ('error',)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _outcome(events: list[Event], handle: Any) -> Failure | None:
+    for event in events:
+        if event[0] == ev.FAILED and event[1] is handle:
+            return Failure(event[2])
+    return None
