@@ -1,0 +1,139 @@
+"""What README, docs and examples show is run, as it stands there.
+
+In README.md the ``python`` blocks between two ``text`` blocks are the programs of one
+example, each beginning with its file's name: ``# server.py`` runs while ``# client.py``
+does; the text is what the client prints.  Other addresses only are put in, free ones.
+docs/ includes files of examples/; those that say ``Run it: python name.py`` are run.
+"""
+
+import doctest
+import importlib
+import pathlib
+import re
+import socket
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+README = ROOT / 'README.md'
+EXAMPLES = ROOT / 'examples'
+DOCS = [*sorted((ROOT / 'docs').rglob('*.rst')), *sorted((ROOT / 'docs').rglob('*.md'))]
+DOCS = [path for path in DOCS if '_build' not in path.parts]
+DOCUMENTED = [
+    'auth', 'caller', 'current', 'dispatch', 'engine', 'errors', 'guard', 'heartbeat',
+    'interfaces', 'packer', 'plugins', 'predicate', 'registry', 'remote', 'rpc',
+    'settings', 'utils', 'zap',
+]  # fmt: skip
+
+pytestmark = pytest.mark.usefixtures('needs_tornado')
+
+
+@pytest.fixture
+def needs_tornado():
+    """The examples are written for it."""
+    pytest.importorskip('tornado')
+
+
+def fenced(text):
+    """(language, content) of each fenced block."""
+    return re.findall(r'^```(\w+)\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
+
+
+def examples_of_readme():
+    """Lists of programs, each with what the last one prints."""
+    programs, examples = [], []
+    for language, content in fenced(README.read_text()):
+        if language == 'python':
+            programs.append(content)
+        elif language == 'text':
+            examples.append((programs, content.splitlines()))
+            programs = []
+    assert not programs, 'a program without its output'
+    return examples
+
+
+def free_address():
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return f'tcp://127.0.0.1:{probe.getsockname()[1]}'
+
+
+def named(programs, name):
+    found = [text for text in programs if text.startswith(f'# {name}.py\n')]
+    assert len(found) == 1, f'one program of an example is {name}.py'
+    return found[0]
+
+
+@pytest.mark.parametrize('example', range(len(examples_of_readme())))
+def test_readme(program, example):
+    programs, output = examples_of_readme()[example]
+    assert len(programs) == 2
+    address = free_address()
+    sources = []
+    for name in ('server', 'client'):
+        source = named(programs, name)
+        assert 'tcp://127.0.0.1:5555' in source
+        sources.append(source.replace('tcp://127.0.0.1:5555', address))
+    program(['-c', sources[0]])
+    client = program(['-c', sources[1]])
+    assert client.rest() == output
+    assert client.wait() == 0, client.stderr
+    assert client.stderr == ''
+
+
+def test_the_readme_has_examples():
+    assert len(examples_of_readme()) >= 3
+
+
+def runnable():
+    """The examples that run by themselves."""
+    for path in sorted(EXAMPLES.glob('*.py')):
+        if f'python {path.name}' in path.read_text():
+            alone = re.search(r'Run it: python \S+\.py\s*($|;)', path.read_text(), re.M)
+            yield pytest.param(path, id=path.stem), bool(alone)
+
+
+@pytest.mark.parametrize('path', [param for param, alone in runnable() if alone])
+def test_examples(program, path):
+    example = program([str(path)], cwd=EXAMPLES)
+    assert example.rest(), 'says nothing'
+    assert example.wait() == 0, example.stderr
+    assert 'Traceback' not in example.stderr
+
+
+def test_the_demo(program):
+    demo = program([str(EXAMPLES / 'demo.py')])
+    assert demo.rest()
+    assert demo.wait() == 0, demo.stderr
+
+
+def test_hello(program):
+    address = free_address()
+    program([str(EXAMPLES / 'hello_server.py'), address])
+    client = program([str(EXAMPLES / 'hello_client.py'), address])
+    assert any('Hello' in line for line in client.rest())
+    assert client.wait() == 0, client.stderr
+
+
+def test_every_example_is_run():
+    run = {param.values[0].name for param, alone in runnable() if alone}
+    others = {'demo.py', 'demo_server.py', 'demo_client.py'}
+    others |= {'hello_server.py', 'hello_client.py'}
+    assert run | others == {path.name for path in EXAMPLES.glob('*.py')}
+
+
+@pytest.mark.parametrize('path', DOCS, ids=lambda path: path.stem)
+def test_docs_show_files_that_are_run(path):
+    """Python in docs/ is included from a file, or it is text that nobody runs."""
+    text = path.read_text()
+    assert not re.search(r'code-block:: *python', text), 'include an example instead'
+    for _, content in fenced(text):
+        compile(content, str(path), 'exec')
+    for included in re.findall(r'literalinclude:: *(\S+)', text):
+        assert (path.parent / included).resolve().is_file(), included
+
+
+@pytest.mark.parametrize('name', DOCUMENTED)
+def test_docstrings(name):
+    outcome = doctest.testmod(importlib.import_module(f'pseud.{name}'))
+    assert outcome.failed == 0
