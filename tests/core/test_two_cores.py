@@ -628,6 +628,16 @@ def test_giving_up_is_not_a_turn():
     assert len(pair.up.sent) == sent
 
 
+def test_a_turn_is_one_message_of_any_size():
+    pair = Wire(Program(server=False, lockstep=True)).connect()
+    sizes = [BATCH, 10, BATCH]
+    for size in sizes:
+        pair.client.call(body=b'x' * size)
+    pair.run()
+    assert len(pair.up.sent) == 1
+    assert [len(call.body) for call in pair.server.calls] == sizes
+
+
 def test_what_it_looks_for_is_answered_in_turn():
     clock = Clock()
     client = Program(clock, server=False, lockstep=True, name='blue')
