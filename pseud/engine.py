@@ -104,6 +104,7 @@ class Engine:
         self._armed = inf
         self._timer: Any = None
         self._grace_timer: Any = None
+        self._ends_at = inf  # when the grace of stop() is over
         self._stopped: Any = None  # the result of stop(), once it was called
         self._ended: list[Any] = []
         self._violations = 0
@@ -168,17 +169,26 @@ class Engine:
         self.core.waits_for = ', '.join(self.links)
 
     def stop(self, grace: float) -> Any:
-        """Finish what runs, for at most ``grace`` seconds, then end; a result."""
+        """Finish what runs, for at most ``grace`` seconds, then end; a result.
+
+        Called again, it may shorten the grace.
+        """
         if self.guard is None:  # never began
             self.closed = True
             self._close()
             return None
         self.guard.check(self.label)
+        if self.closed:
+            return self._stopped
+        ends_at = self.backend.now() + grace
+        if ends_at < self._ends_at:
+            self._ends_at = ends_at
+            if self._grace_timer is not None:
+                self._grace_timer.cancel()
+            self._grace_timer = self.backend.call_at(ends_at, self._finish)
         if self._stopped is None:
             self._stopped = self.backend.result(lambda result: None)
             self.core.drain('it is stopping')
-            when = self.backend.now() + grace
-            self._grace_timer = self.backend.call_at(when, self._finish)
             self.sender.flush_soon()
             self._finish_if_idle()
         return self._stopped

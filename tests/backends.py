@@ -9,11 +9,13 @@ A scenario is a generator function that yields what it waits for::
         assert (yield client.hello('x')) == 'Hello x'
 
 How to wait is the driver's business: tornado's awaits inside a running asyncio loop,
-gevent's will call ``.get()``.  Handlers that wait are generator functions too, made
-handlers with `Net.handler`.  A new backend is a new `Driver`, put into `DRIVERS`.
+gevent's calls ``.get()``; None is nothing to wait for.  Handlers that wait are generator
+functions too, made handlers with `Net.handler`.  A new backend is a new `Driver`, put
+into `DRIVERS`.
 """
 
 import asyncio
+import concurrent.futures
 import functools
 import inspect
 import itertools
@@ -136,14 +138,92 @@ async def _drive(generator):
         except StopIteration as stop:
             return stop.value
         try:
-            value = await wanted
+            value = None if wanted is None else await wanted
         except BaseException as error:
             step = functools.partial(generator.throw, error)
         else:
             step = functools.partial(generator.send, value)
 
 
-DRIVERS = {driver.name: driver for driver in (Tornado,)}
+class Gevent(Driver):
+    """gevent's hub."""
+
+    name = 'gevent'
+    requires = 'gevent'
+
+    def __init__(self):
+        import gevent
+        import gevent.event
+        import greenlet
+
+        from pseud._gevent import Client, Server
+
+        self.Client, self.Server = Client, Server
+        self.gevent = gevent
+        self.cancelled = greenlet.GreenletExit
+        self.result_cancelled = concurrent.futures.CancelledError
+
+        class Event(gevent.event.AsyncResult):
+            is_set = gevent.event.AsyncResult.ready
+
+            def set(self):
+                super().set(None)
+
+            def wait(self):
+                return self
+
+        class Spawned(gevent.Greenlet):
+            done = gevent.Greenlet.ready
+
+        self.event = Event
+        self.spawned = Spawned
+
+    def run(self, generator, close):
+        try:
+            _pull(generator)
+        finally:
+            _pull(close)
+
+    def handler(self, function):
+        if not inspect.isgeneratorfunction(function):
+            return function
+
+        @functools.wraps(function)
+        def handle(*args, **kwargs):
+            return _pull(function(*args, **kwargs))
+
+        return handle
+
+    def sleep(self, seconds):
+        return self.spawned.spawn(self.gevent.sleep, seconds)
+
+    def spawn(self, generator):
+        return self.spawned.spawn(_pull, generator)
+
+    def thread(self, function, *args):
+        return self.gevent.get_hub().threadpool.spawn(function, *args)
+
+    def left_over(self):
+        return []
+
+
+def _pull(generator):
+    """The same by ``get()``."""
+    step = functools.partial(generator.send, None)
+    while True:
+        try:
+            wanted = step()
+        except StopIteration as stop:
+            return stop.value
+        try:
+            value = None if wanted is None else wanted.get()
+        except BaseException as error:
+            step = functools.partial(generator.throw, error)
+        else:
+            step = functools.partial(generator.send, value)
+
+
+DRIVERS = {driver.name: driver for driver in (Tornado, Gevent)}
 
 
 def scenario(function=None, *, needs=()):

@@ -23,6 +23,10 @@ def slow(net, server):
     return started, go
 
 
+def stop(rpc, grace):
+    yield rpc.stop(grace)
+
+
 # ---------------------------------------------------------------- stopping
 
 
@@ -42,7 +46,8 @@ def test_stop_finishes_what_runs(net):
     server.register_rpc(len)
     call = client.slow()
     yield started.wait()
-    stopping = server.stop(grace=PATIENCE)
+    stopping = net.spawn(stop(server, PATIENCE))
+    yield net.sleep(0)
     # takes no new calls: refused by the server, or not even sent
     yield from net.raises(pseud.NotSentError, client.len(''), match='stopping')
     assert not call.done()
@@ -63,6 +68,19 @@ def test_stop_cancels_what_outlasts_the_grace(net):
     yield server.stop(grace=0)
     error = yield from net.raises(pseud.PeerLostError, call)
     assert 'may have run' in str(error)
+
+
+@scenario(needs=('results',))
+def test_the_grace_can_be_cut_short(net):
+    server, client = net.pair(timeout=None)
+    started, _ = slow(net, server)
+    call = client.slow('never')
+    yield started.wait()
+    patient = net.spawn(stop(server, 3600))
+    yield net.sleep(0)
+    yield server.stop(grace=0)
+    yield patient
+    yield from net.raises(pseud.PeerLostError, call)
 
 
 @scenario(needs=('results',))

@@ -11,6 +11,7 @@ from typing import Any
 
 import gevent
 from gevent.event import AsyncResult
+from greenlet import GreenletExit
 from zope.interface import implementer
 
 from ..interfaces import IBackend, IHandle, IResult
@@ -40,6 +41,13 @@ class Result(AsyncResult):  # type: ignore[misc]
     def done(self) -> bool:
         return bool(self.ready())
 
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        try:
+            return super().get(block, timeout)
+        except GreenletExit:  # who waited was killed: nobody waits any more
+            self.cancel()
+            raise
+
     def set_result(self, value: Any) -> None:
         self.set(value)
 
@@ -47,9 +55,9 @@ class Result(AsyncResult):  # type: ignore[misc]
         """Wait no more: who does gets a `concurrent.futures.CancelledError`."""
         if self.ready():
             return False
+        self._on_cancel(self)  # first: raises in the wrong thread
         self._cancelled = True
         self.set_exception(CancelledError())
-        self._on_cancel(self)
         return True
 
     def cancelled(self) -> bool:
