@@ -136,12 +136,14 @@ def test_buffers_follow_in_order(program, peer):
 
 
 def test_buffers_are_split_with_their_messages(program, peer):
-    chunk = b'x' * (BATCH // 2)
-    for call_id in range(4):
+    chunks = [bytes([number]) * (BATCH // 2) for number in range(4)]
+    for call_id, chunk in enumerate(chunks):
         enqueue_body(program.core, peer, wire.RESULT, call_id, b'', [chunk])
     payloads = drain(program, peer)
+    assert len(payloads) > 1
     for payload in payloads:
-        assert sum(m[2] for m in decoded(payload)) == len(payload) - 1
+        mine = [chunks[m[1]] for m in decoded(payload) for _ in range(m[2])]
+        assert payload[1:] == mine
     assert [m[1] for p in payloads for m in decoded(p)] == [0, 1, 2, 3]
     assert peer.outbox_buffers == []
     assert peer.queued == 0
