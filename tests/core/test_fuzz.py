@@ -279,9 +279,9 @@ def noise(rng):
 @pytest.mark.parametrize('make', [mutated, retyped, noise])
 def test_by_the_thousand(make, seed):
     rng = random.Random(f'{make.__name__} {seed}')
-    violations = shoot((make(rng) for _ in range(5000)), rng)
+    violations = shoot((make(rng) for _ in range(2500)), rng)
     # that most of it is refused shows that it is what it is meant to be
-    assert violations > 500
+    assert violations > 250
 
 
 def test_golden_frames_in_any_order():
@@ -322,7 +322,7 @@ values = st.recursive(
 types = st.integers(0, 14) | values
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=150)
 @given(
     messages=st.lists(
         st.tuples(types, values, values | st.just(0), values, values, values).flatmap(

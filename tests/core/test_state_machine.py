@@ -460,7 +460,7 @@ def not_sent(event):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(
-    max_examples=250,
+    max_examples=200,
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
