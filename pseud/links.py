@@ -241,6 +241,7 @@ class ServerLink(Link):
         else:
             probe = [wire.encode([(wire.PING, 0)])]
         self.send(peer, probe)
+        self.look_again()
         attempt += 1
         if not peer.gone and attempt < len(CONFIRM_AFTER):
             when = self.engine.backend.now() + CONFIRM_AFTER[attempt]

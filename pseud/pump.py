@@ -134,7 +134,7 @@ class Link(abc.ABC):
 
     def look_again(self) -> None:
         """After a send from outside `drain`: it may have swallowed the news of input."""
-        if zmq_poll(self.pollin, 0):
+        if not self.draining and zmq_poll(self.pollin, 0):
             self.engine.backend.call_soon(self.drain)
 
     @abc.abstractmethod

@@ -10,23 +10,19 @@ from math import inf
 from typing import Any
 
 from ..errors import (
-    LocalProtocolError,
-    MessageTooLargeError,
     NotSentError,
     NotSentTimeoutError,
     OverloadedError,
-    PeerLostError,
     PseudError,
-    TimeoutError,
 )
-from . import v1, wire
+from . import outcomes, v1, wire
 from .events import ABORT, FAILED, LOST, Event
+from .expire import expire
 from .limits import Limits
 from .outbox import (
     OVERHEAD,
     enqueue,
     enqueue_body,
-    refresh,
     sent,
     size_of,
     take,
@@ -37,10 +33,6 @@ from .receive import receive
 from .wire import Buffer
 
 __all__ = ['Endpoint']
-
-# A look at every call under way costs about this many seconds for each; the pause after
-# it is ten times as long, so that deadlines by the thousand never take the processor.
-_SCAN = 1e-6
 
 # A timeout beyond this many seconds travels as none at all: it has to fit an integer.
 _DECADES = 1e9
@@ -94,6 +86,7 @@ class Endpoint:
         self._next_id = 2 if server else 1
 
     receive = receive
+    expire = expire
     take = take
     sent = sent
 
@@ -144,17 +137,8 @@ class Endpoint:
         ended = [item for item in self.pending.items() if item[1][2] is peer]
         for call_id, (handle, _, _, name, _) in ended:
             del self.pending[call_id]
-            error: PseudError
-            if call_id in waited:
-                error = NotSentError(
-                    f'{name}() was not sent to {peer.label}: {reason}; it did not run'
-                )
-            else:
-                error = PeerLostError(
-                    f'{name}() was under way when {peer.label} was lost: {reason}; '
-                    'it may have run'
-                )
-            events.append((FAILED, handle, error))
+            outcome = outcomes.lost_unsent if call_id in waited else outcomes.lost
+            events.append((FAILED, handle, outcome(name, peer, reason)))
         for call in list(peer.inbound.values()):
             self.forget(call)
             events.append((ABORT, call, f'its caller was lost: {reason}'))
@@ -227,7 +211,7 @@ class Endpoint:
             or size > peer.max_message
             or peer.queued + size > self.limits.max_queue
         ):
-            raise self._refusal(peer, name, size)
+            raise outcomes.refused(peer, name, size)
         call_id = self._next_id
         self._next_id = call_id + 2
         if timeout is None:
@@ -262,44 +246,30 @@ class Endpoint:
         if chosen is None:
             for peer in self.peers.values():
                 if peer.rejected is not None:
-                    raise self._refusal(peer, name, 0)
+                    raise outcomes.refused(peer, name, 0)
         return chosen
+
+    def why_waiting(self) -> str:
+        """Why a call that waits for a connection can not be sent."""
+        for peer in self.peers.values():
+            if peer.away is not None:
+                return f'{peer.label} takes no new calls ({peer.away})'
+        return f'not connected to {self.waits_for}'
 
     def _check_waiting(self, name: str, size: int) -> None:
         if size > self.limits.max_message:
-            raise _too_large(name, size, self.limits.max_message, 'the limit here')
+            raise outcomes.too_large(
+                name, size, self.limits.max_message, 'the limit here'
+            )
         if (
             self._waiting_bytes + size > self.limits.max_queue
             or len(self._waiting) >= self.limits.max_calls_per_peer
         ):
             raise OverloadedError(
-                f'{name}() was not sent: not connected to {self.waits_for}, and '
+                f'{name}() was not sent: {self.why_waiting()}, and '
                 f'{len(self._waiting)} calls '
                 f'({self._waiting_bytes} bytes) wait for a connection, the limit'
             )
-
-    def _refusal(self, peer: Peer, name: str, size: int) -> PseudError:
-        """Why this call can not be made to this peer."""
-        refused = f'{name}() was not sent to {peer.label}: '
-        if peer.gone:
-            return NotSentError(refused + 'it is no longer connected')
-        if peer.lockstep:
-            return LocalProtocolError(refused + 'a SyncClient can not be called')
-        if peer.rejected is not None:
-            return NotSentError(refused + peer.rejected)
-        if peer.away is not None:
-            return NotSentError(refused + f'it takes no new calls ({peer.away})')
-        if size > peer.max_message:
-            return _too_large(
-                name, size, peer.max_message, f'the limit of {peer.label}'
-            )
-        if peer.in_flight >= peer.max_calls:
-            return OverloadedError(
-                refused + f'{peer.in_flight} calls are in flight to it, the limit'
-            )
-        return OverloadedError(
-            refused + f'{peer.queued} bytes wait to be sent to it; it reads too slowly'
-        )
 
     def _send_call(
         self,
@@ -368,7 +338,7 @@ class Endpoint:
         peer = call.peer
         size = size_of(body, buffers) if buffers else len(body)
         if size > peer.max_message:
-            raise _too_large(
+            raise outcomes.too_large(
                 call.name,
                 size,
                 peer.max_message,
@@ -413,72 +383,3 @@ class Endpoint:
         call.done = True
         if call.peer.inbound.pop(call.id, None) is not None:
             self.running -= 1
-
-    # ------------------------------------------------------------------ time
-
-    def expire(self, now: float) -> list[Event]:
-        """End what is due, both ways, and set `due` anew."""
-        events: list[Event] = []
-        due = inf
-        seen = len(self.pending)
-        queued: dict[Peer, set[int]] = {}
-        for call_id, entry in list(self.pending.items()):
-            deadline = entry[1]
-            if deadline is None:
-                continue
-            if deadline > now:
-                due = min(due, deadline)
-                continue
-            handle, _, peer, name, timeout = entry
-            error: PseudError
-            if peer is None:
-                error = NotSentTimeoutError(
-                    f'{name}() was not sent within {_seconds(timeout)} s: not connected to '
-                    f'{self.waits_for}; it did not run'
-                )
-                self.cancel(call_id)
-                events.append((FAILED, handle, error))
-                continue
-            if peer.outbox and peer not in queued:
-                queued[peer] = unsent(peer)
-            if call_id in queued.get(peer, ()):
-                error = NotSentTimeoutError(
-                    f'{name}() could not leave for {peer.label} within {_seconds(timeout)} s; '
-                    'it did not run'
-                )
-                del self.pending[call_id]
-                peer.in_flight -= 1
-            else:
-                error = TimeoutError(
-                    f'{name}() got no answer from {peer.label} within {_seconds(timeout)} s; '
-                    'it may have run'
-                )
-                self.cancel(call_id)
-            events.append((FAILED, handle, error))
-        for peer in queued:
-            refresh(self, peer, now)
-        for peer in self.peers.values():
-            seen += len(peer.inbound)
-            for call in list(peer.inbound.values()):
-                if call.deadline is None:
-                    continue
-                if call.deadline > now:
-                    due = min(due, call.deadline)
-                    continue
-                self.forget(call)
-                events.append((ABORT, call, 'its deadline has passed'))
-        self.due = due if due == inf else max(due, now + seen * _SCAN * 10)
-        return events
-
-
-def _too_large(
-    name: str, size: int, limit: int, whose: str, what: str = 'call'
-) -> MessageTooLargeError:
-    return MessageTooLargeError(
-        f'{what} of {name}() is {size} bytes, {whose} is {limit}; '
-        'Limits(max_message=...) of the receiver raises it'
-    )
-
-
-def _seconds(timeout: float | None) -> str:
-    return 'any time' if timeout is None else f'{round(timeout, 3):g}'
