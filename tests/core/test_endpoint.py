@@ -133,6 +133,17 @@ def test_with_all_away_a_call_waits_for_another():
     assert [call.name for call in other.server.calls] == [handle.name]
 
 
+def test_a_call_that_no_other_came_for_says_why_it_waited():
+    pair = Wire().start()
+    pair.server.core.drain('it restarts')
+    pair.run()
+    handle = pair.client.call(timeout=1)
+    pair.pass_time(1)
+    failure = pair.client.failure(handle)
+    assert type(failure) is NotSentTimeoutError
+    assert 'the server takes no new calls (it restarts)' in str(failure)
+
+
 # ---------------------------------------------------------------------- our bounds
 
 
