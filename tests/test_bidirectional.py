@@ -227,11 +227,13 @@ def test_handlers_of_one_peer_run_concurrently(net):
 def test_several_clients_of_one_user(net):
     """The one that came last is called; when it goes, the other one is."""
     server, address = net.serve(security_plugin='trusted_peer')
-    first, last = (net.user(address, 'alice') for _ in range(2))
     server.register_rpc(len)
-    for number, client in enumerate((first, last)):
-        client.register_rpc(lambda number=number: number, name='number')
-        yield client.len('')
+    clients = []
+    for number in range(2):
+        clients.append(net.user(address, 'alice'))
+        clients[-1].register_rpc(lambda number=number: number, name='number')
+        yield clients[-1].len('')  # connected, before the next one is
+    first, last = clients
     assert (yield server.send_to('alice').number()) == 1
     yield last.stop()
     outcomes = [1]
