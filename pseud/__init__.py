@@ -34,7 +34,7 @@ from .errors import (
 )
 from .sync import SyncClient
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # gevent's have the same methods, and calls of either return Any
     from ._tornado import Client, Server
 
 __all__ = [
@@ -75,4 +75,9 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    from ._binding import find_backend
+
+    names = set(__all__)
+    if find_backend() is None:  # help() and inspect get whatever is listed here
+        names -= {'Client', 'Server'}
+    return sorted(names)
