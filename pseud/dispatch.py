@@ -76,9 +76,6 @@ class Job(InboundCall):
         except (SerializationError, MessageTooLargeError) as error:
             reason = f'{self.name}() ran, but {error}'
             engine.core.fail(self, f'pseud.{type(error).__name__}', reason)
-        except Exception as error:  # a user type's own pack function
-            self.failed(error)
-            return
         engine.sender.flush_soon()
 
     def failed(self, error: BaseException) -> None:

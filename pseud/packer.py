@@ -127,7 +127,7 @@ class PackerV2:
         """
         try:
             return self._pack([list(args), kwargs])
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except Exception as error:  # msgpack's, and those of the user's own types
             where = self._find(list(args), 'args') or self._find(kwargs, 'kwargs')
             raise _unpackable(where, error) from error
 
@@ -139,7 +139,7 @@ class PackerV2:
         """
         try:
             return self._pack(value)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        except Exception as error:
             raise _unpackable(self._find(value, 'result'), error) from error
 
     def _default(self, value: Any) -> Any:
@@ -178,7 +178,7 @@ class PackerV2:
         try:
             self._pack(value)
             return None
-        except (TypeError, ValueError, OverflowError, RecursionError):
+        except Exception:
             pass
         if len(path) < 1000:
             if isinstance(value, dict):

@@ -60,17 +60,24 @@ BURST = 64
 class Link(abc.ABC):
     """One socket and its monitor, watched by the engine's backend."""
 
+    kind: int  # of the ØMQ socket
     monitored: int  # events that `observed` wants to see
 
-    def __init__(self, engine: 'Engine', kind: int) -> None:
+    def __init__(self, engine: 'Engine') -> None:
         self.engine = engine
         self.link = self  # a peer's ``link.link`` is a Link on either side
-        self.socket = open_socket(engine.context, kind, engine.settings, engine.auth)
+        self.watches: list[Any] = []
+        self.draining = False
+        self.open()
+
+    def open(self) -> None:
+        """Make the socket and its monitor."""
+        engine = self.engine
+        settings, auth = engine.settings, engine.auth
+        self.socket = open_socket(engine.context, self.kind, settings, auth)
         self.pollin = [(self.socket, POLLIN)]
         self.monitor = self.socket.get_monitor_socket(self.monitored)
         self.monitor_pollin = [(self.monitor, POLLIN)]
-        self.watches: list[Any] = []
-        self.draining = False
 
     def start(self) -> None:
         """Begin to read."""
@@ -131,6 +138,11 @@ class Link(abc.ABC):
             self.draining = sender.reading = False
         if sender.blocked:
             sender.retry()
+
+    def drain_all(self) -> None:
+        """Take in everything that has arrived."""
+        while not self.socket.closed and zmq_poll(self.pollin, 0):
+            self.drain()
 
     def look_again(self) -> None:
         """After a send from outside `drain`: it may have swallowed the news of input."""

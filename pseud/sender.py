@@ -82,6 +82,9 @@ class Sender:
             if not payload:
                 return
             if not peer.link.send(peer, payload):
+                if not peer.ready:  # nobody we know, so nobody would forget it later
+                    peer.outbox.clear()
+                    return
                 peer.blocked = True
                 self.blocked.add(peer)
                 self._retry_later(self.backend.now())

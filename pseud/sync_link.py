@@ -55,7 +55,6 @@ class SyncLink:
         self.core.waits_for = endpoint
         self.socket = open_socket(context, zmq.REQ, settings, auth)
         self.socket.linger = 0  # what nobody waits for any more need not arrive
-        self.socket.immediate = True
         self.monitor = self.socket.get_monitor_socket(
             monitor.LOST | monitor.UP | monitor.REFUSED | monitor.PROTOCOL
         )
@@ -143,6 +142,8 @@ class SyncLink:
                 recv = self.socket.recv
                 payload = read_frames(recv(NOBLOCK, False), recv)
                 return True, self._answer(self.core.receive(peer, payload, monotonic()))
+            if ready and zmq_poll(self.pollin[:1], 0):
+                continue  # the answer came just before the connection went
             events = self.observe() if ready else self.core.expire(monotonic())
             outcome = _outcome(events, self)
             if outcome is not None:

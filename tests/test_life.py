@@ -42,6 +42,7 @@ def test_stop_finishes_what_runs(net):
         started.set()
         yield go.wait()
         ended.append(True)
+        return 'done'
 
     server.register_rpc(len)
     call = client.slow()
@@ -54,9 +55,26 @@ def test_stop_finishes_what_runs(net):
     assert not ended
     go.set()
     yield stopping
+    assert (yield call) == 'done'
     assert ended
     yield from net.outcome(call)
     yield server.stop()  # once more does no harm
+
+
+@scenario(needs=('results',))
+def test_the_last_replies_leave(net):
+    """A server may stop from within a call, and that call is answered."""
+    server, client = net.pair()
+    big = b'x' * (5 << 20)
+
+    @server.register_rpc
+    @net.handler
+    def shutdown():
+        server.stop()
+        yield net.sleep(0)
+        return big
+
+    assert (yield client.shutdown()) == big
 
 
 @scenario(needs=('results',))

@@ -1,11 +1,11 @@
-"""The pseud that is installed in the venv that runs this, on asyncio."""
+"""The pseud that is installed in the venv that runs this, on asyncio, and SyncClient."""
 
 import asyncio
 
 import zmq
 
-from harness import AsyncioPeer, greet
-from pseud import Client, Server
+from harness import LOADS, AsyncioPeer, SyncPeer, greet
+from pseud import Client, Server, SyncClient
 
 
 class PseudTornado(AsyncioPeer):
@@ -42,4 +42,30 @@ class PseudTornado(AsyncioPeer):
         return await client.echo(data)
 
 
-PEERS = [PseudTornado]
+class PseudSync(SyncPeer):
+    name = 'pseud-sync'
+    note = 'SyncClient against the asyncio Server; fan is threads'
+    packages = PseudTornado.packages
+    transports = ('tcp', 'ipc')
+    loads = tuple(load for load in LOADS if load != 'pipe')
+
+    def serve(self, endpoint, ready):
+        PseudTornado().serve(endpoint, ready)
+
+    def prepare(self):
+        # a connection opens two sockets: its own and the monitor of it
+        zmq.Context.instance().set(zmq.MAX_SOCKETS, 4096)
+
+    def connect(self, endpoint):
+        client = SyncClient('service', timeout=60)
+        client.connect(endpoint.zmq)
+        return client
+
+    def hello(self, client, name):
+        return client.hello(name)
+
+    def echo(self, client, data):
+        return client.echo(data)
+
+
+PEERS = [PseudTornado, PseudSync]

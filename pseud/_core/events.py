@@ -11,7 +11,7 @@ RESULT     handle, body, buffers, protocol: the call returned
 ERROR      handle, body, buffers, protocol: the call raised
 FAILED     handle, exception: the call ended without an answer
 ABORT      call, reason: stop running it, nobody waits any more
-READY      peer: it said hello (or spoke at all, for who has none)
+READY      peer: it said hello and was not rejected (or spoke, for who has none)
 LOST       peer, reason: the connection is gone
 AWAY       peer, reason: it takes no new calls
 BEAT       peer: it sent a heartbeat or answered ours

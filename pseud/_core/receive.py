@@ -216,7 +216,8 @@ def _introduce(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
         return
     endpoint.peers[peer.key] = peer
     peer.ready = True
-    events.append((READY, peer))
+    if peer.rejected is None:
+        events.append((READY, peer))
 
 
 # ---------------------------------------------------------------------- the rare ones
@@ -252,14 +253,14 @@ def _on_hello(
     if not endpoint.server:
         raise RemoteProtocolError('HELLO from a server')
     _note_hello(peer, fields)
-    if not peer.ready:
-        _introduce(endpoint, peer, events)
     wanted = fields.get('name')
     if wanted and wanted != endpoint.name:
         peer.rejected = (
             f'this server is {endpoint.name!r}, the client looks for {_short(wanted)!r}'
         )
         peer.closed = True
+    if not peer.ready:
+        _introduce(endpoint, peer, events)
     if peer.rejected is not None:
         _tell(endpoint, peer, (wire.REJECT, 0, 0, {'reason': peer.rejected}), 256)
     elif not peer.lockstep:

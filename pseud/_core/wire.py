@@ -88,7 +88,7 @@ def decode(head: Buffer) -> Iterable[Message]:
         RemoteProtocolError: it is not a msgpack array.
     """
     try:
-        messages = _unpack(head, use_list=False, strict_map_key=False)
+        messages = _unpack(head, use_list=False)
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         reason = f'{type(error).__name__}: {error}'
         raise RemoteProtocolError(f'head frame is not msgpack ({reason})') from None

@@ -44,7 +44,7 @@ def test_refuses_what_is_not_msgpack(head):
         wire.decode(head)
 
 
-@pytest.mark.parametrize('value', [None, 1, 1.5, True, 'v1', b'v1', {}, {1: 2}])
+@pytest.mark.parametrize('value', [None, 1, 1.5, True, 'v1', b'v1', {}, {'a': 2}])
 def test_refuses_what_is_no_array(value):
     with pytest.raises(RemoteProtocolError, match=f'holds {type(value).__name__}'):
         wire.decode(msgpack.packb(value))
