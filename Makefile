@@ -21,7 +21,7 @@ BENCH_LOADS ?= seq,pipe,fan
 
 venv: $(dev)  ## Make .venv with everything for development
 
-demo: $(demo)  ## See two programs call each other, both ways
+demo: $(demo)  ## See programs call each other: asyncio, gevent, SyncClient
 	@echo '== running examples/demo.py'
 	@$(bin)/python examples/demo.py
 
@@ -82,6 +82,6 @@ $(dev): pyproject.toml
 
 $(demo): pyproject.toml
 	$(ensure_venv)
-	@echo '== installing pseud with tornado into $(VENV)'
-	@$(pip) --editable '.[Tornado]'
+	@echo '== installing pseud with tornado and gevent into $(VENV)'
+	@$(pip) --editable '.[Tornado,Gevent]'
 	@touch $@

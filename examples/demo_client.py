@@ -1,4 +1,4 @@
-"""The client of the demo: calls the server, and is called by it.
+"""The demo's client on asyncio: calls the server, and is called by it.
 
 `make demo` runs it together with demo_server.py. By itself, beside a running
 demo_server.py: python demo_client.py
@@ -12,7 +12,7 @@ from pseud import Client, TimeoutError
 
 def say(text):
     for line in text.splitlines():
-        print(f'[client] {line}', flush=True)
+        print(f'[asyncio] {line}', flush=True)
 
 
 async def main(endpoint):

@@ -1,6 +1,6 @@
 """The server of the demo: answers calls, and calls whoever called it.
 
-`make demo` runs it together with demo_client.py. By itself: python demo_server.py
+`make demo` runs it together with the clients. By itself: python demo_server.py
 """
 
 import asyncio
@@ -14,7 +14,7 @@ cancelled = asyncio.Queue()
 
 
 def say(text):
-    print(f'[server] {text}', flush=True)
+    print(f'[server]  {text}', flush=True)
 
 
 @server.register_rpc

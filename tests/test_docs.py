@@ -2,7 +2,8 @@
 
 In README.md the ``python`` blocks between two ``text`` blocks are the programs of one
 example, each beginning with its file's name: ``# server.py`` runs while ``# client.py``
-does; the text is what the client prints.  Other addresses only are put in, free ones.
+does; the text is what the client prints.  ``# client.py (NO_TORNADO=1)`` runs with that in
+its environment.  Other addresses only are put in, free ones.
 docs/ includes files of examples/; those that say ``Run it: python name.py`` are run.
 """
 
@@ -17,21 +18,15 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 README = ROOT / 'README.md'
 EXAMPLES = ROOT / 'examples'
+# whatever the environment says: programs choose the backend themselves
+PLAIN = {'NO_TORNADO': None}
 DOCS = [*sorted((ROOT / 'docs').rglob('*.rst')), *sorted((ROOT / 'docs').rglob('*.md'))]
 DOCS = [path for path in DOCS if '_build' not in path.parts]
 DOCUMENTED = [
     'auth', 'caller', 'current', 'dispatch', 'engine', 'errors', 'guard', 'heartbeat',
     'interfaces', 'packer', 'plugins', 'predicate', 'registry', 'remote', 'rpc',
-    'settings', 'utils', 'zap',
+    'settings', 'sync', 'sync_link', 'utils', 'zap',
 ]  # fmt: skip
-
-pytestmark = pytest.mark.usefixtures('needs_tornado')
-
-
-@pytest.fixture
-def needs_tornado():
-    """The examples are written for it."""
-    pytest.importorskip('tornado')
 
 
 def fenced(text):
@@ -59,9 +54,20 @@ def free_address():
 
 
 def named(programs, name):
-    found = [text for text in programs if text.startswith(f'# {name}.py\n')]
+    """The program of that name, and what it wants in its environment."""
+    first = re.compile(rf'# {name}\.py(?: \((\w+)=(\w+)\))?\n')
+    found = [(text, first.match(text)) for text in programs if first.match(text)]
     assert len(found) == 1, f'one program of an example is {name}.py'
-    return found[0]
+    text, match = found[0]
+    return text, dict([match.groups()] if match[1] else [])
+
+
+def skip_without_backend(source, env=()):
+    """Skip if the backend is not installed that a program wants."""
+    if 'NO_TORNADO' in env or 'NO_TORNADO' in source:
+        pytest.importorskip('gevent')
+    elif re.search(r'import .*\b(Client|Server)\b', source) or 'tornado' in source:
+        pytest.importorskip('tornado')
 
 
 @pytest.mark.parametrize('example', range(len(examples_of_readme())))
@@ -69,20 +75,23 @@ def test_readme(program, example):
     programs, output = examples_of_readme()[example]
     assert len(programs) == 2
     address = free_address()
-    sources = []
+    started = []
     for name in ('server', 'client'):
-        source = named(programs, name)
+        source, env = named(programs, name)
+        skip_without_backend(source, env)
         assert 'tcp://127.0.0.1:5555' in source
-        sources.append(source.replace('tcp://127.0.0.1:5555', address))
-    program(['-c', sources[0]])
-    client = program(['-c', sources[1]])
+        source = source.replace('tcp://127.0.0.1:5555', address)
+        started.append((['-c', source], {**PLAIN, **env}))
+    (server, server_env), (client, client_env) = started
+    program(server, env=server_env)
+    client = program(client, env=client_env)
     assert client.rest() == output
     assert client.wait() == 0, client.stderr
     assert client.stderr == ''
 
 
 def test_the_readme_has_examples():
-    assert len(examples_of_readme()) >= 3
+    assert len(examples_of_readme()) >= 5
 
 
 def runnable():
@@ -95,19 +104,22 @@ def runnable():
 
 @pytest.mark.parametrize('path', [param for param, alone in runnable() if alone])
 def test_examples(program, path):
-    example = program([str(path)], cwd=EXAMPLES)
+    skip_without_backend(path.read_text())
+    example = program([str(path)], cwd=EXAMPLES, env=PLAIN)
     assert example.rest(), 'says nothing'
     assert example.wait() == 0, example.stderr
     assert 'Traceback' not in example.stderr
 
 
 def test_the_demo(program):
-    demo = program([str(EXAMPLES / 'demo.py')])
+    pytest.importorskip('tornado')
+    demo = program([str(EXAMPLES / 'demo.py')], env=PLAIN)
     assert demo.rest()
     assert demo.wait() == 0, demo.stderr
 
 
 def test_hello(program):
+    pytest.importorskip('tornado')
     address = free_address()
     program([str(EXAMPLES / 'hello_server.py'), address])
     client = program([str(EXAMPLES / 'hello_client.py'), address])
@@ -117,7 +129,8 @@ def test_hello(program):
 
 def test_every_example_is_run():
     run = {param.values[0].name for param, alone in runnable() if alone}
-    others = {'demo.py', 'demo_server.py', 'demo_client.py'}
+    others = {'demo.py', 'demo_server.py', 'demo_client.py', 'demo_gevent.py'}
+    others |= {'demo_sync.py'}
     others |= {'hello_server.py', 'hello_client.py'}
     assert run | others == {path.name for path in EXAMPLES.glob('*.py')}
 
