@@ -17,7 +17,7 @@ BENCH_LOADS ?= seq,pipe,fan
 .DELETE_ON_ERROR:
 # Two pips in one venv would get in each other's way.
 .NOTPARALLEL:
-.PHONY: venv demo test lint types docs coverage bench clean help
+.PHONY: venv demo test binding lint types docs coverage bench clean help
 
 venv: $(dev)  ## Make .venv with everything for development
 
@@ -28,6 +28,10 @@ demo: $(demo)  ## See programs call each other: asyncio, gevent, SyncClient
 test: $(dev)  ## Run the tests (ARGS='-k name' for some of them)
 	@echo '== running the tests'
 	@$(bin)/python -m pytest $(ARGS)
+
+binding: $(dev)  ## Test the wheel with tornado, gevent, both, none, and nothing else
+	@echo '== testing the wheel in environments with tornado, gevent, both and none'
+	@$(bin)/python tests/binding/run.py $(ARGS)
 
 lint: $(dev)  ## Check the style
 	@echo '== ruff check, ruff format --check'
