@@ -33,6 +33,7 @@ FLAVOURS = {
     'both': {'tornado', 'gevent'},
     'none': set(),
 }
+SOURCES = Path(__file__).resolve().parent.parent.parent / 'pseud'
 PATIENCE = 60  # seconds until a check that still runs has failed
 
 CHECKS = {}  # name: (function, arguments, environment, flavours)
@@ -67,6 +68,8 @@ def installed_is(flavour):
     package = Path(pseud.__file__).parent
     assert package.is_relative_to(sys.prefix), f'{package} is not what was installed'
     assert (package / 'py.typed').is_file()
+    # neither too little nor what an earlier build left behind
+    assert modules_in(package) == modules_in(SOURCES)
     absent = {f'pseud._{name}' for name in ('tornado', 'gevent')}
     absent -= {f'pseud._{name}' for name in FLAVOURS[flavour]}
     modules = [module.name for module in pkgutil.walk_packages([package], 'pseud.')
@@ -287,6 +290,11 @@ pseud.Server.bind = bind_and_tell
 def loaded():
     """The top-level packages that are imported."""
     return {name.partition('.')[0] for name in sys.modules}
+
+
+def modules_in(package):
+    """The files of its modules."""
+    return {str(path.relative_to(package)) for path in package.rglob('*.py')}
 
 
 def raised(expected, function):
