@@ -15,7 +15,7 @@ from .pump import (
     NOBLOCK,
     Link,
     connect,
-    read_payload,
+    read_frames,
     send,
     send_payload,
     skip_rest,
@@ -96,7 +96,7 @@ class ClientLink(Link):
         if len(frame.buffer):  # no delimiter: nobody we know sends that
             skip_rest(frame, recv)
             return
-        payload = read_payload(frame, recv)
+        payload = read_frames(recv) if frame.more else []
         if self.peer is not None:
             self.engine.receive(self.peer, payload)
 
@@ -186,7 +186,7 @@ class ServerLink(Link):
             if len(envelope) > MAX_ENVELOPE:
                 skip_rest(frame, recv)
                 return
-        payload = read_payload(frame, recv)
+        payload = read_frames(recv) if frame.more else []
         engine = self.engine
         key: Any = envelope[0] if len(envelope) == 1 else tuple(envelope)
         user_id = _property(first, 'User-Id') if engine.auth.identifies else None
@@ -195,15 +195,15 @@ class ServerLink(Link):
         except zmq.ZMQError:  # inproc
             fd = -1
         peer = engine.core.peers.get(key)
-        if peer is not None and (peer.link.fd != fd or peer.user_id != user_id):
+        if peer is not None and (peer.address.fd != fd or peer.user_id != user_id):
             # a routing id that its client chose, on another connection now
             self.lost(peer, 'it connected anew')
             peer = None
         if peer is None:
             peer = self.meet(key, envelope, first, fd, user_id)
         engine.receive(peer, payload)
-        if peer.ready and not peer.link.known:
-            peer.link.known = True
+        if peer.ready and not peer.address.known:
+            peer.address.known = True
             self.by_fd.setdefault(fd, set()).add(peer)
 
     def meet(
@@ -215,11 +215,12 @@ class ServerLink(Link):
             self.engine.settings.limits,
             label=f'{user_id} at {address}' if user_id else f'a client at {address}',
             user_id=user_id,
-            link=_Address(self, envelope, fd),
+            link=self,
+            address=_Address(envelope, fd),
         )
 
     def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
-        envelope = peer.link.envelope
+        envelope = peer.address.envelope
         try:
             send(self.socket, envelope[0], MORE)
         except zmq.Again:
@@ -236,11 +237,11 @@ class ServerLink(Link):
         return True
 
     def lost(self, peer: Peer, reason: str) -> None:
-        peers = self.by_fd.get(peer.link.fd)
+        peers = self.by_fd.get(peer.address.fd)
         if peers is not None:
             peers.discard(peer)
             if not peers:
-                del self.by_fd[peer.link.fd]
+                del self.by_fd[peer.address.fd]
         self.engine.handle(self.engine.core.lost(peer, reason))
 
     def observed(self, event: int, value: int) -> None:
@@ -268,21 +269,14 @@ class ServerLink(Link):
 
 
 class _Address:
-    """Where a server finds a peer: on which link, by which routing ids."""
+    """Where a server finds a peer: by which routing ids, on which descriptor."""
 
-    __slots__ = ('envelope', 'fd', 'known', 'link')
+    __slots__ = ('envelope', 'fd', 'known')
 
-    def __init__(self, link: ServerLink, envelope: list[bytes], fd: int) -> None:
-        self.link = link
+    def __init__(self, envelope: list[bytes], fd: int) -> None:
         self.envelope = envelope
         self.fd = fd
         self.known = False
-
-    def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
-        return self.link.send(peer, payload)
-
-    def look_again(self) -> None:
-        self.link.look_again()
 
 
 def _property(frame: Any, name: str) -> str | None:

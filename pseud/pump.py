@@ -35,7 +35,6 @@ __all__ = [
     'connect',
     'open_socket',
     'read_frames',
-    'read_payload',
     'send',
     'send_payload',
     'skip_rest',
@@ -65,9 +64,9 @@ class Link(abc.ABC):
 
     def __init__(self, engine: 'Engine') -> None:
         self.engine = engine
-        self.link = self  # a peer's ``link.link`` is a Link on either side
         self.watches: list[Any] = []
         self.draining = False
+        self.crowded = False  # the last time, there were several messages
         self.open()
 
     def open(self) -> None:
@@ -101,8 +100,9 @@ class Link(abc.ABC):
     def drain(self) -> None:
         """Take in what has arrived; after a burst let others have their turn.
 
-        Answers leave once nothing is left to read: the first wakes libzmq's I/O thread,
-        the others find it awake.
+        Where messages come one at a time, the answer leaves before anything else is
+        looked at.  In a crowd answers leave once nothing is left to read: the first wakes
+        libzmq's I/O thread, the others find it awake.
         """
         if self.draining or self.socket.closed:
             return
@@ -114,7 +114,7 @@ class Link(abc.ABC):
             # The descriptor stirs because something has arrived, most of the time: to
             # look first would cost more than the exception now and then.
             readable = True
-            for _ in range(BURST):
+            for count in range(BURST):
                 if readable:
                     try:
                         read()
@@ -126,12 +126,16 @@ class Link(abc.ABC):
                         )
                     if self.socket.closed:
                         return
+                    if core.dirty and not self.crowded:
+                        sender.flush()
                 elif core.dirty:
                     sender.flush()
                 else:
+                    self.crowded = count > 2
                     break
                 readable = bool(zmq_poll(pollin, 0))
             else:
+                self.crowded = True
                 sender.flush()
                 engine.backend.call_soon(self.drain)
         finally:
@@ -188,17 +192,10 @@ def open_socket(
     return socket
 
 
-def read_payload(delimiter: zmq.Frame, recv: Any) -> list[Buffer]:
-    """The frames that follow a delimiter: the head as bytes, buffers uncopied."""
-    if not delimiter.more:
-        return []
-    return read_frames(recv(NOBLOCK, False), recv)
-
-
-def read_frames(head: zmq.Frame, recv: Any) -> list[Buffer]:
+def read_frames(recv: Any) -> list[Buffer]:
     """A head, as bytes, and the frames that follow it, uncopied."""
-    payload: list[Buffer] = [head.bytes]
-    frame = head
+    frame = recv(NOBLOCK, False)
+    payload: list[Buffer] = [frame.bytes]
     while frame.more:
         frame = recv(NOBLOCK, False)
         payload.append(frame.buffer)

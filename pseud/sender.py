@@ -56,40 +56,29 @@ class Sender:
 
     def flush(self) -> None:
         """Send what is queued, and look again at the sockets that it went to."""
-        if self._closed:
-            return
         core = self.core
         core.full = False
-        used = None
-        while core.dirty:
+        link = None
+        while core.dirty and not self._closed:
             dirty, core.dirty = core.dirty, []
             for peer in dirty:
                 peer.dirty = False
                 if not peer.blocked:
-                    link = peer.link.link
-                    self._send(peer)
-                    if link is not used and used is not None:
-                        used.look_again()
-                    used = link
-        if used is not None:
-            used.look_again()
+                    if peer.link is not link and link is not None:
+                        link.look_again()
+                    link = peer.link
+                    if not core.transmit(peer, 0.0, link.send):
+                        self._block(peer)
+        if link is not None:
+            link.look_again()
 
-    def _send(self, peer: Peer) -> None:
-        core = self.core
-        more = True
-        while more:
-            payload = core.take(peer, self.backend.now() if peer.blocked else 0.0)
-            if not payload:
-                return
-            if not peer.link.send(peer, payload):
-                if not peer.ready:  # nobody we know, so nobody would forget it later
-                    peer.outbox.clear()
-                    return
-                peer.blocked = True
-                self.blocked.add(peer)
-                self._retry_later(self.backend.now())
-                return
-            more = core.sent(peer)
+    def _block(self, peer: Peer) -> None:
+        if not peer.ready:  # nobody we know, so nobody would forget it later
+            peer.outbox.clear()
+            return
+        peer.blocked = True
+        self.blocked.add(peer)
+        self._retry_later(self.backend.now())
 
     def retry(self) -> None:
         """A socket stirred: peers whose pipes were full may have room now."""
@@ -101,8 +90,9 @@ class Sender:
         blocked, self.blocked = self.blocked, set()
         for peer in blocked:
             if not peer.gone:
-                self._send(peer)
-                peer.link.link.look_again()
+                if not self.core.transmit(peer, now, peer.link.send):
+                    self._block(peer)
+                peer.link.look_again()
 
     def _retry_later(self, now: float) -> None:
         if self._timer is None:

@@ -14,7 +14,7 @@ from ._core.events import Event
 from ._core.peer import Peer
 from .errors import PseudError, RemoteProtocolError
 from .packer import PackerV1, PackerV2
-from .pump import NOBLOCK, POLLIN, connect, open_socket, read_frames, send_payload
+from .pump import POLLIN, connect, open_socket, read_frames, send_payload
 from .settings import Settings
 
 __all__ = ['SyncLink']
@@ -139,8 +139,7 @@ class SyncLink:
                 remaining = max(0, int((deadline - monotonic()) * 1000) + 1)
             ready = zmq_poll(self.pollin, remaining)
             if ready and ready[0][0] is self.socket:
-                recv = self.socket.recv
-                payload = read_frames(recv(NOBLOCK, False), recv)
+                payload = read_frames(self.socket.recv)
                 return True, self._answer(self.core.receive(peer, payload, monotonic()))
             if ready and zmq_poll(self.pollin[:1], 0):
                 continue  # the answer came just before the connection went

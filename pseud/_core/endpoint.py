@@ -26,6 +26,7 @@ from .outbox import (
     sent,
     size_of,
     take,
+    transmit,
     unsent,
 )
 from .peer import InboundCall, Peer
@@ -89,6 +90,7 @@ class Endpoint:
     expire = expire
     take = take
     sent = sent
+    transmit = transmit
 
     # ------------------------------------------------------------------ peers
 

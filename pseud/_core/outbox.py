@@ -4,7 +4,7 @@ Everything queued during one turn of the loop leaves as one ØMQ message; large 
 and buffers as frames of their own, uncopied.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import v1, wire
@@ -80,6 +80,34 @@ def enqueue_body(
     else:
         message = (kind, call_id, 0, body, *rest)
     enqueue(endpoint, peer, message, size)
+
+
+def transmit(
+    endpoint: 'Endpoint', peer: 'Peer', now: float, send: Callable[..., bool]
+) -> bool:
+    """Send everything that waits for a peer.
+
+    Args:
+        now: the time; only looked at if the peer is blocked.
+        send: ``send(peer, frames)`` sends one ØMQ message, or says False: no room.
+
+    Returns:
+        Whether there was room for all of it.
+    """
+    outbox = peer.outbox
+    if not peer.blocked and peer.queued <= BATCH and peer.protocol == 2:
+        if outbox:
+            if not send(peer, [wire.encode(outbox), *peer.outbox_buffers]):
+                return False
+            outbox.clear()
+            peer.outbox_buffers.clear()
+            peer.queued = 0
+        return True
+    while payload := take(endpoint, peer, now):
+        if not send(peer, payload):
+            return False
+        sent(endpoint, peer)
+    return True
 
 
 def take(endpoint: 'Endpoint', peer: 'Peer', now: float) -> list[Buffer]:

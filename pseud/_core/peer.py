@@ -10,11 +10,12 @@ __all__ = ['InboundCall', 'Peer']
 
 
 class Peer:
-    """State of one connection; the engine hangs its own addressing on ``link``.
+    """State of one connection.
 
     Attributes:
         key: what the engine finds it by (a routing id, an endpoint).
         label: how errors and logs name it.
+        link, address: the engine's, to reach it by.
         protocol: 2, or 1 for peers that speak v1.
         user_id: who the transport's authentication says it is; None without.
         hello: what it stated in HELLO or WELCOME.
@@ -33,6 +34,7 @@ class Peer:
     """
 
     __slots__ = (
+        'address',
         'away',
         'blocked',
         'closed',
@@ -65,12 +67,14 @@ class Peer:
         label: str = '',
         user_id: str | None = None,
         link: Any = None,
+        address: Any = None,
         protocol: int = 2,
     ) -> None:
         self.key = key
         self.label = label or repr(key)
         self.user_id = user_id
         self.link = link
+        self.address = address
         self.protocol = protocol
         self.hello: dict[str, Any] | None = None
         self.ready = False

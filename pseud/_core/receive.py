@@ -65,9 +65,22 @@ def _receive_v2(
     if peer.protocol != 2:
         _choose_protocol(peer, 2)
     for message in messages:
-        if type(message) is not tuple or not message:
+        length = len(message) if type(message) is tuple else 0
+        if length == 4 and message[0] == _RESULT:
+            _, call_id, count, body = message
+            entry = pending.get(call_id) if type(call_id) is int else None
+            if (
+                entry is not None
+                and entry[2] is peer
+                and not count
+                and type(body) is bytes
+            ):
+                del pending[call_id]
+                peer.in_flight -= 1
+                events.append((RESULT, entry[0], body, (), 2))
+                continue
+        if not length:
             raise RemoteProtocolError(f'a message is {_name(message)}, not an array')
-        length = len(message)
         kind = message[0]
         call_id = message[1] if length > 1 else 0
         count = message[2] if length > 2 else 0
@@ -137,12 +150,8 @@ def _on_call(
         deadline = now + timeout / 1000
     if not peer.ready:
         _introduce(endpoint, peer, events)
-    _admit_call(
-        endpoint,
-        peer,
-        endpoint.make_call(peer, call_id, name, body, buffers, deadline),
-        events,
-    )
+    call = endpoint.make_call(peer, call_id, name, body, buffers, deadline)
+    _admit_call(endpoint, peer, call, events)
 
 
 def _admit_call(
