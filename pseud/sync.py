@@ -25,7 +25,7 @@ from .plugins import plugin
 from .pump import POLLIN
 from .registry import create_local_registry
 from .settings import Settings
-from .sync_link import Failure, SyncLink
+from .sync_link import Failure, SyncLink, make_packer
 
 __all__ = ['SyncClient']
 
@@ -42,6 +42,7 @@ class SyncEngine:
         self.settings = settings
         self.auth = auth
         self.context = context
+        make_packer(settings)  # says at once what is wrong with a translation table
         self.endpoints: list[str] = []
         self.idle: list[SyncLink] = []
         self.called: set[str] = set()

@@ -17,7 +17,7 @@ from .packer import PackerV1, PackerV2
 from .pump import POLLIN, connect, open_socket, read_frames, send_payload
 from .settings import Settings
 
-__all__ = ['SyncLink']
+__all__ = ['Failure', 'SyncLink', 'make_packer']
 
 
 class SyncLink:
@@ -42,8 +42,7 @@ class SyncLink:
         self.settings = settings
         self.peer: Peer | None = None
         self.refusal: PseudError | None = None
-        packer = PackerV1 if settings.protocol == 1 else PackerV2
-        self.packer = packer(settings.translation_table)
+        self.packer = make_packer(settings)
         self.core = Endpoint(
             server=False,
             name=settings.name,
@@ -162,6 +161,12 @@ class SyncLink:
         return _outcome(events, self) or Failure(
             RemoteProtocolError(f'{self.endpoint} sent something that is no answer')
         )
+
+
+def make_packer(settings: Settings) -> PackerV1 | PackerV2:
+    """The packer of the protocol that a client is told to speak."""
+    packer = PackerV1 if settings.protocol == 1 else PackerV2
+    return packer(settings.translation_table)
 
 
 class Failure:

@@ -1,4 +1,4 @@
-"""Scenarios, and the drivers that run them: one small class for each backend.
+"""Scenarios, what they are given, and what they must not leave behind.
 
 A scenario is a generator function that yields what it waits for::
 
@@ -8,14 +8,10 @@ A scenario is a generator function that yields what it waits for::
         server.register_rpc(lambda name: f'Hello {name}', name='hello')
         assert (yield client.hello('x')) == 'Hello x'
 
-How to wait is the driver's business: tornado's awaits inside a running asyncio loop,
-gevent's calls ``.get()``; None is nothing to wait for.  Handlers that wait are generator
-functions too, made handlers with `Net.handler`.  A new backend is a new `Driver`, put
-into `DRIVERS`.
+How to wait is the business of a driver, see `drivers`; None is nothing to wait for.
+Handlers that wait are generator functions too, made handlers with `Net.handler`.
 """
 
-import asyncio
-import concurrent.futures
 import functools
 import inspect
 import itertools
@@ -25,205 +21,12 @@ import time
 import pytest
 import zmq
 
+from pseud import SyncClient
+
 # Seconds after which something that must happen has not; the suite's timeout is longer.
 PATIENCE = 30
 
 _numbers = itertools.count()
-
-
-class Driver:
-    """How scenarios run on a backend.
-
-    Attributes:
-        name: of the backend.
-        requires: what must be installed for it.
-        abilities: what scenarios may ask for with ``@scenario(needs=...)``:
-            'results' (calls give something to wait for or to cancel), 'callable' (its
-            clients can be called by the server).
-        cancelled: what is raised in a handler that is cancelled.
-        result_cancelled: what waiting for a cancelled call raises.
-        Client, Server: its classes.
-    """
-
-    name = ''
-    requires = ''
-    abilities = frozenset({'results', 'callable'})
-    cancelled: type[BaseException]
-    result_cancelled: type[BaseException]
-
-    def run(self, generator, close):
-        """Run a scenario to its end, then the generator ``close``."""
-        raise NotImplementedError
-
-    def handler(self, function):
-        """Make a generator function a handler; other functions are one already."""
-        raise NotImplementedError
-
-    def event(self):
-        """Something with ``set()``, ``is_set()`` and a ``wait()`` to yield."""
-        raise NotImplementedError
-
-    def sleep(self, seconds):
-        """To yield: let others run for so long."""
-        raise NotImplementedError
-
-    def spawn(self, generator):
-        """Run a generator beside the scenario; what is returned may be yielded."""
-        raise NotImplementedError
-
-    def thread(self, function, *args):
-        """To yield: the result of a blocking function, run in a thread."""
-        raise NotImplementedError
-
-    def left_over(self):
-        """Names of what still runs and should not."""
-        raise NotImplementedError
-
-
-class Tornado(Driver):
-    """asyncio's loop, which is tornado's."""
-
-    name = 'tornado'
-    requires = 'tornado'
-    cancelled = asyncio.CancelledError
-    result_cancelled = asyncio.CancelledError
-
-    def __init__(self):
-        from pseud._tornado import Client, Server
-
-        self.Client, self.Server = Client, Server
-
-    def run(self, generator, close):
-        async def main():
-            try:
-                await _drive(generator)
-            finally:
-                await _drive(close)
-
-        asyncio.run(main())
-
-    def handler(self, function):
-        if not inspect.isgeneratorfunction(function):
-            return function
-
-        @functools.wraps(function)
-        async def handle(*args, **kwargs):
-            return await _drive(function(*args, **kwargs))
-
-        return handle
-
-    def event(self):
-        return asyncio.Event()
-
-    def sleep(self, seconds):
-        return asyncio.sleep(seconds)
-
-    def spawn(self, generator):
-        return asyncio.ensure_future(_drive(generator))
-
-    def thread(self, function, *args):
-        return asyncio.to_thread(function, *args)
-
-    def left_over(self):
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        return [f'task {task}' for task in tasks if not task.done()]
-
-
-async def _drive(generator):
-    """Await what a generator yields, and throw into it what that raises."""
-    step = functools.partial(generator.send, None)
-    while True:
-        try:
-            wanted = step()
-        except StopIteration as stop:
-            return stop.value
-        try:
-            value = None if wanted is None else await wanted
-        except BaseException as error:
-            step = functools.partial(generator.throw, error)
-        else:
-            step = functools.partial(generator.send, value)
-
-
-class Gevent(Driver):
-    """gevent's hub."""
-
-    name = 'gevent'
-    requires = 'gevent'
-
-    def __init__(self):
-        import gevent
-        import gevent.event
-        import greenlet
-
-        from pseud._gevent import Client, Server
-
-        self.Client, self.Server = Client, Server
-        self.gevent = gevent
-        self.cancelled = greenlet.GreenletExit
-        self.result_cancelled = concurrent.futures.CancelledError
-
-        class Event(gevent.event.AsyncResult):
-            is_set = gevent.event.AsyncResult.ready
-
-            def set(self):
-                super().set(None)
-
-            def wait(self):
-                return self
-
-        class Spawned(gevent.Greenlet):
-            done = gevent.Greenlet.ready
-
-        self.event = Event
-        self.spawned = Spawned
-
-    def run(self, generator, close):
-        try:
-            _pull(generator)
-        finally:
-            _pull(close)
-
-    def handler(self, function):
-        if not inspect.isgeneratorfunction(function):
-            return function
-
-        @functools.wraps(function)
-        def handle(*args, **kwargs):
-            return _pull(function(*args, **kwargs))
-
-        return handle
-
-    def sleep(self, seconds):
-        return self.spawned.spawn(self.gevent.sleep, seconds)
-
-    def spawn(self, generator):
-        return self.spawned.spawn(_pull, generator)
-
-    def thread(self, function, *args):
-        return self.gevent.get_hub().threadpool.spawn(function, *args)
-
-    def left_over(self):
-        return []
-
-
-def _pull(generator):
-    """The same by ``get()``."""
-    step = functools.partial(generator.send, None)
-    while True:
-        try:
-            wanted = step()
-        except StopIteration as stop:
-            return stop.value
-        try:
-            value = None if wanted is None else wanted.get()
-        except BaseException as error:
-            step = functools.partial(generator.throw, error)
-        else:
-            step = functools.partial(generator.send, value)
-
-
-DRIVERS = {driver.name: driver for driver in (Tornado, Gevent)}
 
 
 def scenario(function=None, *, needs=()):
@@ -385,6 +188,8 @@ class Net:
 
 def left_over(rpc):
     """What a client or server that was stopped still keeps: names of it."""
+    if isinstance(rpc, SyncClient):
+        return [f'{rpc!r} keeps {link}' for link in rpc._engine.idle]
     core = rpc._engine.core
     found = [f'{rpc!r} waits for {entry[3]}()' for entry in core.pending.values()]
     if core.running:

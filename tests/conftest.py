@@ -5,7 +5,8 @@ import logging
 import tempfile
 
 import pytest
-from backends import DRIVERS, Net
+from backends import Net
+from drivers import DRIVERS
 from programs import Program
 
 from pseud.utils import registry

@@ -148,7 +148,7 @@ def test_without_authentication_there_are_no_users(net):
     yield from net.raises(pseud.NotSentError, call, match='trusted_peer')
 
 
-@scenario
+@scenario(needs=('callable',))
 def test_a_server_does_not_guess_whom_to_call(net):
     server, client = net.pair()
     with pytest.raises(pseud.UsageError, match='send_to'):

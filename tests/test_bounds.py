@@ -136,7 +136,7 @@ SMALL = pseud.Limits(max_message=100_000)
 
 @scenario
 def test_arguments_too_large_for_the_server(net):
-    """The client knows from the start: nothing is sent."""
+    """A client that was welcomed knows, and sends nothing; others are told."""
     ran = []
     client = one_sided(net, there=SMALL, run=ran.append, len=len)
     assert (yield client.len(b'x' * 90_000)) == 90_000
@@ -150,7 +150,7 @@ def test_arguments_too_large_for_the_server(net):
 
 @scenario
 def test_arguments_too_large_for_the_client_itself(net):
-    client = net.client(limits=SMALL)
+    client = net.client(net.serve()[1], limits=SMALL)
     yield from net.raises(pseud.MessageTooLargeError, client.f(b'x' * 100_001))
 
 

@@ -77,7 +77,7 @@ def test_the_important_ones_declare_it():
     assert expected <= claimed
 
 
-@scenario
+@scenario(needs=('loop',))
 def test_backends(net):
     client = net.client()
     yield client.start()

@@ -141,7 +141,7 @@ def test_not_connected_says_what_it_waited_for(net):
     assert isinstance(error, builtins.TimeoutError)
 
 
-@scenario
+@scenario(needs=('loop',))
 def test_not_connected_to_anything(net):
     client = net.client(timeout=SHORT)
     yield from net.raises(pseud.NotSentTimeoutError, client.f())

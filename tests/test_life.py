@@ -121,7 +121,7 @@ def test_stop_without_start(net):
     yield net.server().stop()
 
 
-@scenario
+@scenario(needs=('loop',))
 def test_use_after_stop(net):
     server, address = net.serve()
     client = net.client(address)
@@ -179,7 +179,7 @@ def bind(net, server, address):
 # ---------------------------------------------------------------- wrong places
 
 
-@scenario
+@scenario(needs=('loop',))
 def test_the_wrong_thread(net):
     server, address = net.serve()
     client = net.client(address)

@@ -184,7 +184,8 @@ def _admit_call(
     elif endpoint.running >= limits.max_calls:
         kind, why = 'OverloadedError', f'{endpoint.running} calls run at the peer'
     else:
-        kind, why = 'MessageTooLargeError', f'the limit is {limits.max_message} bytes'
+        kind = 'MessageTooLargeError'
+        why = f'{limits.max_message} bytes are the limit; Limits(max_message=...) raises it'
     make = v1.encode_error if call.protocol == 1 else wire.error_body
     _answer(
         endpoint,
