@@ -40,8 +40,9 @@ class Guard:
         if self.thread != get_ident():
             raise WrongThreadError(
                 f'{what} belongs to the thread of its event loop and was used from '
-                'another: use loop.call_soon_threadsafe or '
-                'asyncio.run_coroutine_threadsafe, or a client for each thread'
+                'another: hand the call over (asyncio.run_coroutine_threadsafe; on '
+                'gevent hub.loop.run_callback_threadsafe), or take a pseud.SyncClient, '
+                'which threads may share'
             )
 
 

@@ -148,7 +148,8 @@ def current_backend(io_loop: Any = None) -> TornadoBackend:
         except RuntimeError:
             raise UsageError(
                 'no event loop runs in this thread: make the call inside a coroutine '
-                '(asyncio.run), or give the client or server its loop with io_loop='
+                '(asyncio.run), or give the client or server its loop with io_loop=. '
+                'Without any loop take pseud.SyncClient; for gevent, set NO_TORNADO=1'
             ) from None
     if not isinstance(io_loop, asyncio.AbstractEventLoop):
         raise UsageError(
