@@ -40,9 +40,10 @@ class Guard:
         if self.thread != get_ident():
             raise WrongThreadError(
                 f'{what} belongs to the thread of its event loop and was used from '
-                'another: hand the call over (asyncio.run_coroutine_threadsafe; on '
-                'gevent hub.loop.run_callback_threadsafe), or take a pseud.SyncClient, '
-                'which threads may share'
+                'another: use loop.call_soon_threadsafe or '
+                'asyncio.run_coroutine_threadsafe (on gevent '
+                'hub.loop.run_callback_threadsafe), or a pseud.SyncClient, which threads '
+                'may share'
             )
 
 
