@@ -19,30 +19,46 @@ def say(*words):
     print(*words, flush=True)
 """
 
-# A server at ADDRESS or at a free one; says where.
+# A server at ADDRESS or at a free one, on the backend that is there; says where.
 SERVER = """
-import asyncio, os
+import os
 from pseud import Server
 
-async def main():
-    server = Server('service')
-    notes = []
+server = Server('service')
+notes = []
+
+@server.register_rpc
+def note(text):
+    notes.append(text)
+    return notes
+
+server.register_rpc(os.getpid, name='pid')
+
+def serve():
+    say(server.bind(os.environ.get('ADDRESS', 'tcp://127.0.0.1:*')))
+    return server.serve_forever()
+
+if 'gevent' in Server.__module__:
+    import gevent.event
 
     @server.register_rpc
-    def note(text):
-        notes.append(text)
-        return notes
+    def wait():
+        say('waiting')
+        gevent.event.Event().wait()
+
+    serve()
+else:
+    import asyncio
 
     @server.register_rpc
     async def wait():
         say('waiting')
         await asyncio.Event().wait()
 
-    server.register_rpc(os.getpid, name='pid')
-    say(server.bind(os.environ.get('ADDRESS', 'tcp://127.0.0.1:*')))
-    await server.serve_forever()
+    async def main():
+        await serve()
 
-asyncio.run(main())
+    asyncio.run(main())
 """
 
 

@@ -325,21 +325,36 @@ def test_calls_wait_for_a_server_to_appear(net, transport):
 
 
 CLIENT = """
-import asyncio, os, sys
+import os, sys
 from pseud import Client
 
-async def main():
-    client = Client('service', security_plugin='plain', user_id='alice')
-    client.register_rpc(os.getpid, name='pid')
+client = Client('service', security_plugin='plain', user_id='alice', timeout=None)
+client.register_rpc(os.getpid, name='pid')
+
+if 'gevent' in Client.__module__:
+    import gevent.event
+
+    @client.register_rpc
+    def wait():
+        say('waiting')
+        gevent.event.Event().wait()
+
+    client.connect(sys.argv[1])
+    waiting = client.wait()
+    gevent.event.Event().wait()
+else:
+    import asyncio
+
     @client.register_rpc
     async def wait():
         say('waiting')
         await asyncio.Event().wait()
-    client.connect(sys.argv[1])
-    patient = client.with_options(timeout=None)
-    await asyncio.gather(patient.wait(), asyncio.Event().wait())
 
-asyncio.run(main())
+    async def main():
+        client.connect(sys.argv[1])
+        await asyncio.gather(client.wait(), asyncio.Event().wait())
+
+    asyncio.run(main())
 """
 
 
