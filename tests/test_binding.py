@@ -29,9 +29,10 @@ def pretend(monkeypatch, tmp_path):
                 (tmp_path / name / '__init__.py').write_text(
                     f'raise ImportError("a broken {name}")'
                 )
-            monkeypatch.delitem(sys.modules, f'pseud._{name}', raising=False)
-            monkeypatch.delitem(sys.modules, f'pseud._{name}.rpc', raising=False)
-            monkeypatch.delitem(sys.modules, f'pseud._{name}.backend', raising=False)
+            # another test may have imported the real one
+            for module in list(sys.modules):
+                if module.startswith((f'{name}.', f'pseud._{name}')):
+                    monkeypatch.delitem(sys.modules, module)
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delenv('NO_TORNADO', raising=False)
         if no_tornado is not None:
