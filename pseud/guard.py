@@ -6,7 +6,7 @@ import weakref
 from .errors import ForkedError, WrongThreadError
 from .native import get_ident
 
-__all__ = ['Guard']
+__all__ = ['FORKED', 'Guard']
 
 # No thread has this ident (threading.get_ident: "a nonzero integer").
 FORKED = 0

@@ -91,6 +91,8 @@ class IResult(Interface):
 class IJob(Interface):
     """One run of a registered function, as the engine hands it to a backend."""
 
+    name = Attribute('the dotted name that it was called by')
+
     def invoke():
         """Run the function in this job's context; returns what it returns."""
 

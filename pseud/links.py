@@ -141,6 +141,7 @@ class ServerLink(Link):
         if engine.auth.needs_zap:
             self.socket.zap_domain = engine.zap_domain
         self.by_fd: dict[int, set[Peer]] = {}
+        self.leaving: list[Peer] = []  # reported lost, to be confirmed
 
     def bind(self, endpoint: str) -> str:
         """Listen; returns the endpoint with the port that was chosen."""
@@ -209,6 +210,7 @@ class ServerLink(Link):
     def meet(
         self, key: Any, envelope: list[bytes], frame: Any, fd: int, user_id: str | None
     ) -> Peer:
+        self.note_losses()
         address = _property(frame, 'Peer-Address') or 'this machine'
         return Peer(
             key,
@@ -245,8 +247,24 @@ class ServerLink(Link):
         self.engine.handle(self.engine.core.lost(peer, reason))
 
     def observed(self, event: int, value: int) -> None:
+        self.leaving.extend(self.by_fd.pop(value, ()))
+        self.settle()
+
+    def note_losses(self) -> None:
+        """Before a descriptor gets a new peer: its number may have been another's.
+
+        What the monitor says of that one was said before this one could connect.
+        """
+        for _, fd in monitor.events(self.monitor, self.monitor_pollin):
+            self.leaving.extend(self.by_fd.pop(fd, ()))
+        if self.leaving:
+            self.engine.backend.call_soon(self.settle)
+
+    def settle(self) -> None:
+        """See to the peers that were reported lost."""
         self.drain_all()  # what arrived before counts
-        for peer in list(self.by_fd.get(value, ())):
+        leaving, self.leaving = self.leaving, []
+        for peer in leaving:
             self.confirm(peer, 0)
 
     def confirm(self, peer: Peer, attempt: int) -> None:
@@ -263,7 +281,11 @@ class ServerLink(Link):
         self.send(peer, probe)
         self.look_again()
         attempt += 1
-        if not peer.gone and attempt < len(CONFIRM_AFTER):
+        if peer.gone:
+            return
+        if attempt == len(CONFIRM_AFTER):  # it is there: another had its descriptor
+            self.by_fd.setdefault(peer.address.fd, set()).add(peer)
+        else:
             when = self.engine.backend.now() + CONFIRM_AFTER[attempt]
             self.engine.backend.call_at(when, lambda: self.confirm(peer, attempt))
 

@@ -21,6 +21,7 @@ from . import monitor
 from ._core import wire
 from ._core.peer import Peer
 from ._core.wire import Buffer
+from .guard import FORKED
 from .native import threads_are_greenlets
 from .settings import Settings
 
@@ -90,9 +91,7 @@ class Link(abc.ABC):
 
     def close(self) -> None:
         """Stop reading; what was sent has the engine's linger time to leave."""
-        for watch in self.watches:
-            watch.cancel()
-        self.watches.clear()
+        self.unwatch()
         self.socket.disable_monitor()
         self.monitor.close(0)
         self.socket.close()
@@ -104,7 +103,7 @@ class Link(abc.ABC):
         looked at.  In a crowd answers leave once nothing is left to read: the first wakes
         libzmq's I/O thread, the others find it awake.
         """
-        if self.draining or self.socket.closed:
+        if self.draining or self.socket.closed or self.forked():
             return
         engine = self.engine
         core, sender, read = engine.core, engine.sender, self.read
@@ -143,6 +142,22 @@ class Link(abc.ABC):
         if sender.blocked:
             sender.retry()
 
+    def forked(self) -> bool:
+        """Whether this is a child of the process that the socket belongs to.
+
+        Its loop may well call us there: to read would never end.
+        """
+        guard = self.engine.guard
+        if guard is None or guard.thread != FORKED:
+            return False
+        self.unwatch()
+        return True
+
+    def unwatch(self) -> None:
+        for watch in self.watches:
+            watch.cancel()
+        self.watches.clear()
+
     def drain_all(self) -> None:
         """Take in everything that has arrived."""
         while not self.socket.closed and zmq_poll(self.pollin, 0):
@@ -163,6 +178,8 @@ class Link(abc.ABC):
 
     def observe(self) -> None:
         """Read the monitor: connections that come and go."""
+        if self.forked():
+            return
         for event, value in monitor.events(self.monitor, self.monitor_pollin):
             try:
                 self.observed(event, value)

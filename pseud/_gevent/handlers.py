@@ -6,16 +6,22 @@ go on with the rest.  Each call has a context of its own all the same.
 """
 
 from collections import deque
+from inspect import iscoroutine
 from typing import Any
 
 import gevent
 from greenlet import GreenletExit, greenlet
 from zope.interface import implementer
 
+from ..errors import UsageError
 from ..interfaces import IHandle
 
 __all__ = ['HandlerPool']
 
+NO_COROUTINES = (
+    'did not run: it is a coroutine function, and the peer runs on gevent; plain functions '
+    'may block there'
+)
 # Idle greenlets that are kept for the next calls.
 SPARE = 64
 
@@ -111,8 +117,12 @@ class Handler:
             self.job.failed(error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 worker.pool.hub.handle_system_error(type(error), error)
+            return
+        self.worker = None
+        if iscoroutine(value):
+            value.close()
+            self.job.failed(UsageError(f'{self.job.name}() {NO_COROUTINES}'))
         else:
-            self.worker = None
             self.job.succeeded(value)
 
     def cancel(self) -> None:

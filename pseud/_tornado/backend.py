@@ -6,6 +6,7 @@ an asyncio program tornado is never seen.
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -41,16 +42,20 @@ class Result(asyncio.Future[Any]):
 
 @implementer(IHandle)
 class Watch:
-    """A descriptor in a loop's selector."""
+    """A descriptor in a loop's selector.
 
-    __slots__ = ('fd', 'loop')
+    In a forked child the selector is the parent's still (epoll(7)): it is left alone.
+    """
+
+    __slots__ = ('fd', 'loop', 'pid')
 
     def __init__(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
         self.loop = loop
         self.fd = fd
+        self.pid = os.getpid()
 
     def cancel(self) -> None:
-        if not self.loop.is_closed():
+        if not self.loop.is_closed() and self.pid == os.getpid():
             self.loop.remove_reader(self.fd)
 
 

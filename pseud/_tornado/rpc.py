@@ -95,5 +95,8 @@ def _has_loop() -> bool:
 class _Done:
     """To await: it has happened already."""
 
+    def __repr__(self) -> str:
+        return '<done, may be awaited>'
+
     def __await__(self) -> Any:
         return iter(())
