@@ -12,8 +12,8 @@ class Roster:
         self._users: dict[str, list[Peer]] = {}
 
     def join(self, peer: Peer) -> None:
-        """A peer is here; without a user id it can not be addressed."""
-        if peer.user_id is not None:
+        """A peer is here; without a user id, or in lockstep, it can not be called."""
+        if peer.user_id is not None and not peer.lockstep:
             self._users.setdefault(peer.user_id, []).append(peer)
 
     def leave(self, peer: Peer) -> None:

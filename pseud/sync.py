@@ -19,7 +19,7 @@ from zope.interface import implementer
 from ._version import AGENT
 from .caller import Caller, RemoteFunction
 from .current import CURRENT
-from .errors import NotSentTimeoutError, PseudError, UsageError
+from .errors import NotSentError, NotSentTimeoutError, PseudError, UsageError
 from .interfaces import IAuthenticationBackend, IClient
 from .plugins import plugin
 from .pump import POLLIN
@@ -30,6 +30,9 @@ from .sync_link import Failure, SyncLink, make_packer
 __all__ = ['SyncClient']
 
 _UNSET: Any = object()
+
+# Who waits for a connection looks so often whether the client was closed; milliseconds.
+CLOSE_POLL = 200
 
 # Links of a parent process: their sockets must not be closed in a forked child.
 _parents: list[SyncLink] = []
@@ -82,12 +85,11 @@ class SyncEngine:
 
     def _notice_fork(self) -> None:
         if self.pid != os.getpid():
-            self.pid = os.getpid()
-            self.context = (
-                None  # the parent's; zmq.Context.instance() knows about forks
-            )
-            _parents.extend(self.idle)
-            self.idle = []
+            # not the parent's; zmq.Context.instance() knows about forks
+            self.context = None
+            parents, self.idle = self.idle, []
+            _parents.extend(parents)
+            self.pid = os.getpid()  # last: other threads may have noticed, too
 
     def _make(self, endpoint: str) -> SyncLink:
         context = self.context or zmq.Context.instance()
@@ -107,14 +109,23 @@ class SyncEngine:
                 found = link
             else:
                 passed.append(link)
-        self.idle.extend(reversed(passed))
+        passed.reverse()
+        self._keep(passed)
         return found
 
     def _give_back(self, link: SyncLink) -> None:
         if link.endpoint in self.endpoints:
-            self.idle.append(link)
+            self._keep([link])
         else:
             link.close()
+
+    def _keep(self, links: list[SyncLink]) -> None:
+        self.idle.extend(links)
+        while self.closed and self.idle:  # by another thread, which did not see these
+            try:
+                self.idle.pop().close()
+            except IndexError:
+                break
 
     def _connected(self, name: str, deadline: float | None, timeout: Any) -> SyncLink:
         """A link that is up, waiting for one if need be."""
@@ -129,16 +140,45 @@ class SyncEngine:
             links.append(waiting or self._make(endpoint))
         up = None
         try:
-            up = _first_up(links, deadline)
+            up = self._first_up(name, links, deadline)
         finally:
             for link in links:
-                if link is not up:
+                if link.refusal is not None:  # ØMQ would not try again
+                    link.close()
+                elif link is not up:
                     self._give_back(link)
         if up is not None:
             return up
         raise NotSentTimeoutError(
             f'{name}() was not sent within {round(timeout, 3):g} s: not connected to '
             f'{", ".join(self.endpoints)}; it did not run'
+        )
+
+    def _first_up(
+        self, name: str, links: list[SyncLink], deadline: float | None
+    ) -> SyncLink | None:
+        """The first of these that is connected; None when there is none in time.
+
+        Raises:
+            UnauthorizedError: every server refuses us.
+            NotSentError: another thread closed the client.
+        """
+        while not self.closed:
+            for link in links:
+                if _is_up(link):
+                    return link
+            refusals = [link.refusal for link in links if link.refusal is not None]
+            if len(refusals) == len(links):
+                # each call its own, or tracebacks pile up
+                raise type(refusals[0])(*refusals[0].args)
+            wait = CLOSE_POLL
+            if deadline is not None:
+                wait = min(wait, int((deadline - monotonic()) * 1000) + 1)
+                if wait <= 0:
+                    return None
+            zmq_poll([(link.monitor, POLLIN) for link in links], wait)
+        raise NotSentError(
+            f'{name}() was not sent: the SyncClient was closed; it did not run'
         )
 
     # -------------------------------------------------------------- calls
@@ -180,27 +220,6 @@ class SyncEngine:
 def _is_up(link: SyncLink) -> bool:
     link.observe()
     return link.peer is not None
-
-
-def _first_up(links: list[SyncLink], deadline: float | None) -> SyncLink | None:
-    """The first of these that is connected; None when there is none in time.
-
-    Raises:
-        UnauthorizedError: every server refuses us.
-    """
-    while True:
-        for link in links:
-            if _is_up(link):
-                return link
-        refusals = [link.refusal for link in links if link.refusal is not None]
-        if len(refusals) == len(links):
-            raise refusals[0]
-        remaining = -1
-        if deadline is not None:
-            remaining = int((deadline - monotonic()) * 1000) + 1
-            if remaining <= 0:
-                return None
-        zmq_poll([(link.monitor, POLLIN) for link in links], remaining)
 
 
 @implementer(IClient)

@@ -124,9 +124,9 @@ class SyncLink:
         try:
             send_payload(self.socket, payload)
         except zmq.Again:
-            self.observe()
-            reason = 'the connection was closed'
-            return False, _outcome(self.core.lost(peer, reason), self)
+            # which of both knows about the loss first ends the call
+            events = self.observe() + self.core.lost(peer, 'the connection was closed')
+            return False, _outcome(events, self)
         self.core.sent(peer)
         deadline = None if timeout is None else now + timeout
         return self._wait(peer, deadline)
@@ -139,7 +139,8 @@ class SyncLink:
             ready = zmq_poll(self.pollin, remaining)
             if ready and ready[0][0] is self.socket:
                 payload = read_frames(self.socket.recv)
-                return True, self._answer(self.core.receive(peer, payload, monotonic()))
+                outcome = self._answer(self.core.receive(peer, payload, monotonic()))
+                return not self.core.pending, outcome  # else it was no answer
             if ready and zmq_poll(self.pollin[:1], 0):
                 continue  # the answer came just before the connection went
             events = self.observe() if ready else self.core.expire(monotonic())

@@ -121,10 +121,10 @@ class Net:
     def raw(self, kind, **options):
         """An ØMQ socket without pseud, in the test's context; for use in a thread."""
         socket = self.context.socket(kind)
+        self.sockets.append(socket)
         options = {'linger': 0, 'rcvtimeo': PATIENCE * 1000, **options}
         for option, value in options.items():
             setattr(socket, option, value)
-        self.sockets.append(socket)
         return socket
 
     def until(self, condition):
