@@ -25,14 +25,11 @@ from .plugins import plugin
 from .pump import POLLIN
 from .registry import create_local_registry
 from .settings import Settings
-from .sync_link import Failure, SyncLink, make_packer
+from .sync_link import LONGEST_POLL, Failure, SyncLink, make_packer
 
 __all__ = ['SyncClient']
 
 _UNSET: Any = object()
-
-# Who waits for a connection looks so often whether the client was closed; milliseconds.
-CLOSE_POLL = 200
 
 # Links of a parent process: their sockets must not be closed in a forked child.
 _parents: list[SyncLink] = []
@@ -171,7 +168,7 @@ class SyncEngine:
             if len(refusals) == len(links):
                 # each call its own, or tracebacks pile up
                 raise type(refusals[0])(*refusals[0].args)
-            wait = CLOSE_POLL
+            wait = LONGEST_POLL  # another thread may close the client
             if deadline is not None:
                 wait = min(wait, int((deadline - monotonic()) * 1000) + 1)
                 if wait <= 0:

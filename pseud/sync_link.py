@@ -17,7 +17,11 @@ from .packer import PackerV1, PackerV2
 from .pump import POLLIN, connect, open_socket, read_frames, send_payload
 from .settings import Settings
 
-__all__ = ['Failure', 'SyncLink', 'make_packer']
+__all__ = ['LONGEST_POLL', 'Failure', 'SyncLink', 'make_packer']
+
+# A signal that comes just before a poll begins does not end it: Ctrl-C is obeyed when it
+# is over.  Milliseconds.
+LONGEST_POLL = 200
 
 
 class SyncLink:
@@ -133,9 +137,10 @@ class SyncLink:
 
     def _wait(self, peer: Peer, deadline: float | None) -> tuple[bool, Any]:
         while True:
-            remaining = -1
+            remaining = LONGEST_POLL
             if deadline is not None:
-                remaining = max(0, int((deadline - monotonic()) * 1000) + 1)
+                left = int((deadline - monotonic()) * 1000) + 1
+                remaining = max(0, min(remaining, left))
             ready = zmq_poll(self.pollin, remaining)
             if ready and ready[0][0] is self.socket:
                 payload = read_frames(self.socket.recv)
