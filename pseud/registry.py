@@ -7,7 +7,7 @@ are by exact name.
 
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from zope.interface import implementedBy, implementer
 from zope.interface.registry import Components
@@ -125,6 +125,26 @@ def _routes_below(above: Components, name: str) -> Iterator[RPCRoute]:
         if route is not None:
             yield route
             yield from _routes_below(route.registry, name)
+
+
+@overload
+def register_rpc(
+    func: F,
+    name: str | None = None,
+    domain: str = ...,
+    registry: Components = ...,
+    with_identity: bool = False,
+) -> F: ...
+
+
+@overload
+def register_rpc(
+    func: None = None,
+    name: str | None = None,
+    domain: str = ...,
+    registry: Components = ...,
+    with_identity: bool = False,
+) -> Callable[[F], F]: ...
 
 
 def register_rpc(

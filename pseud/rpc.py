@@ -4,7 +4,7 @@ import abc
 import signal
 import threading
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, overload
 
 from zope.interface import implementer
 
@@ -23,6 +23,8 @@ __all__ = ['BaseClient', 'BaseRPC', 'BaseServer']
 GRACE = 5.0
 
 _UNSET: Any = object()
+
+F = TypeVar('F', bound=Callable[..., Any])
 
 
 class BaseRPC(abc.ABC):
@@ -80,9 +82,27 @@ class BaseRPC(abc.ABC):
 
     # ------------------------------------------------------ for users
 
+    @overload
     def register_rpc(
         self,
-        func: Callable[..., Any] | None = None,
+        func: F,
+        name: str | None = None,
+        domain: str = ...,
+        with_identity: bool = False,
+    ) -> F: ...
+
+    @overload
+    def register_rpc(
+        self,
+        func: None = None,
+        name: str | None = None,
+        domain: str = ...,
+        with_identity: bool = False,
+    ) -> Callable[[F], F]: ...
+
+    def register_rpc(
+        self,
+        func: F | None = None,
         name: str | None = None,
         domain: str = registry_module.DEFAULT_DOMAIN,
         with_identity: bool = False,

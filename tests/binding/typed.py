@@ -84,7 +84,7 @@ def decorated(server: Server, client: Client) -> None:
     def plain() -> None: ...
 
     # not typed as a decorator with arguments, yet; mypy says when this can go
-    @client.register_rpc(name='draw.me.a.sheep')  # type: ignore[untyped-decorator]
+    @client.register_rpc(name='draw.me.a.sheep')
     def sheep() -> str:
         return 'beeeh'
 
