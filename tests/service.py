@@ -12,7 +12,7 @@ BACKENDS = {'tornado': {'NO_TORNADO': None}, 'gevent': {'NO_TORNADO': '1'}}
 SERVICE = """
 import json, os
 
-if os.environ.get('BLOCKING') == 'patched':
+if os.environ.get('PATCHED'):
     from gevent import monkey
     monkey.patch_all()
 
