@@ -83,7 +83,6 @@ def decorated(server: Server, client: Client) -> None:
     @server.register_rpc
     def plain() -> None: ...
 
-    # not typed as a decorator with arguments, yet; mypy says when this can go
     @client.register_rpc(name='draw.me.a.sheep')
     def sheep() -> str:
         return 'beeeh'
