@@ -198,8 +198,7 @@ class SyncEngine:
         link = self._connected(name, deadline, timeout)
         usable = False
         try:
-            left = None if deadline is None else deadline - monotonic()
-            usable, outcome = link.call(name, args, kwargs, left)
+            usable, outcome = link.call(name, args, kwargs, timeout, deadline)
         except PseudError:  # nothing was sent
             usable = True
             raise

@@ -109,9 +109,18 @@ class SyncLink:
         return self.core.lost(peer, 'the connection was closed')
 
     def call(
-        self, name: str, args: tuple[Any, ...], kwargs: Any, timeout: float | None
+        self,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: Any,
+        timeout: float | None,
+        deadline: float | None,
     ) -> tuple[bool, Any]:
         """Make a call over a connection that is up.
+
+        Args:
+            timeout: as the caller knows it; errors name it.
+            deadline: what is left of it may be less, as it took time to connect.
 
         Returns:
             (whether the link may be used again, the result or the exception).
@@ -123,7 +132,9 @@ class SyncLink:
         peer = self.peer
         assert peer is not None
         now = monotonic()
-        self.core.call(peer, name, body, (), timeout, now, self)
+        left = None if deadline is None else deadline - now
+        call_id = self.core.call(peer, name, body, (), left, now, self)
+        self.core.pending[call_id] = (self, deadline, peer, name, timeout)
         payload = self.core.take(peer, now)
         try:
             send_payload(self.socket, payload)
@@ -132,7 +143,6 @@ class SyncLink:
             events = self.observe() + self.core.lost(peer, 'the connection was closed')
             return False, _outcome(events, self)
         self.core.sent(peer)
-        deadline = None if timeout is None else now + timeout
         return self._wait(peer, deadline)
 
     def _wait(self, peer: Peer, deadline: float | None) -> tuple[bool, Any]:

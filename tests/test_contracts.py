@@ -4,6 +4,7 @@ import ast
 import importlib
 import pathlib
 import pkgutil
+import socket
 import sys
 
 import pytest
@@ -74,6 +75,8 @@ def test_the_important_ones_declare_it():
             ('Server', 'IServer'),
             ('Result', 'IResult'),
         }
+    if 'gevent' in sys.modules:
+        expected |= {(name, 'IHandle') for name in ('Handler', 'Soon', 'Watcher')}
     assert expected <= claimed
 
 
@@ -81,8 +84,25 @@ def test_the_important_ones_declare_it():
 def test_backends(net):
     client = net.client()
     yield client.start()
-    assert verifyObject(interfaces.IBackend, client._engine.backend)
-    assert client._engine.backend.name == net.driver.name
+    backend = client._engine.backend
+    assert verifyObject(interfaces.IBackend, backend)
+    assert backend.name == net.driver.name
+    assert verifyObject(interfaces.IResult, backend.result(print))
+    ran = []
+    here, there = socket.socketpair()
+    with here, there:
+        there.send(b'something to read')
+        handles = [
+            backend.call_soon(lambda: ran.append('soon')),
+            backend.call_soon_threadsafe(lambda: ran.append('threadsafe')),
+            backend.call_at(backend.now(), lambda: ran.append('at')),
+            backend.watch(here.fileno(), lambda: ran.append('watch')),
+        ]
+        for handle in handles:
+            handle.cancel()
+            handle.cancel()  # harmless
+        yield net.sleep(0.01)
+    assert ran == []
 
 
 @pytest.mark.parametrize('plugin', PLUGINS)
