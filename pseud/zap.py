@@ -122,6 +122,8 @@ class _Handler:
                 if self.control in ready:
                     break
                 self.socket.send_multipart(self.answer(self.socket.recv_multipart()))
+            # at once, for the next handler; closing does it some time later
+            self.socket.unbind(ADDRESS)
         except zmq.ContextTerminated:
             pass
         finally:

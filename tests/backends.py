@@ -163,10 +163,11 @@ class Net:
         self.driver.run(generator, self._close())
 
     def _close(self):
-        for socket in self.sockets:
-            socket.close()
         for rpc in reversed(self.made):
             yield rpc.stop(grace=0)
+        # not earlier: last words to them would linger
+        for socket in self.sockets:
+            socket.close()
         # a cancelled handler has its last words
         give_up = time.monotonic() + PATIENCE
         while self.driver.left_over() and time.monotonic() < give_up:

@@ -176,6 +176,14 @@ def bind(net, server, address):
     assert bound == [address]
 
 
+@scenario
+def test_servers_that_ask_for_passwords_one_after_the_other(net):
+    """In one ØMQ context, which has one address for them to ask at."""
+    for _ in range(100):
+        server, _ = net.serve(security_plugin='plain', passwords={'alice': 'secret'})
+        yield server.stop(grace=0)
+
+
 # ---------------------------------------------------------------- wrong places
 
 
