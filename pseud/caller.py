@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from ._core.receive import MAX_NAME
 from .errors import UsageError
 from .settings import check_timeout
 
@@ -71,8 +72,10 @@ class Caller:
             name: dotted name.
             args, kwargs: the function's.
         """
-        if not isinstance(name, str) or not name:
-            raise TypeError(f'a function name is a str that is not empty, not {name!r}')
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+            raise TypeError(
+                f'a function name is a str of 1 to {MAX_NAME} characters, not {name!r:.80}'
+            )
         return self._engine.call(self, name, args, kwargs)
 
     def with_options(self, *, timeout: float | None = _UNSET) -> 'Caller':

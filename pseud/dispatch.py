@@ -23,49 +23,58 @@ logger = logging.getLogger(__name__)
 
 
 def dispatch(engine: 'Engine', job: 'Job') -> None:
-    """Run an inbound call, or answer why not.
-
-    Nothing is unpacked before the caller is known to be allowed to make the call.
-    """
-    user_id = job.peer.user_id
-    try:
-        found = find_callable(engine.registry, job.name, engine.auth, user_id)
-        args, kwargs = engine.packers[job.protocol].unpack_call(job.body, job.buffers)
-    except (ServiceNotFoundError, SerializationError) as error:
-        engine.core.fail(job, f'pseud.{type(error).__name__}', str(error))
-        return
-    except Exception:
-        logger.exception('asking whether %s() may be called failed', job.name)
-        reason = f'{job.name}() did not run: asking whether it may failed'
-        engine.core.fail(job, 'pseud.UnauthorizedError', reason)
-        return
-    job.body, job.buffers = b'', ()  # the arguments live as long as the function wants
+    """Run an inbound call."""
     job.engine = engine
-    job.func = found.func
-    job.args = (user_id, *args) if found.with_identity else args
-    job.kwargs = kwargs
     job.context = engine.call_context.copy()
     job.handle = engine.backend.spawn(job)
 
 
+class _Refused(Exception):
+    """The call is not run; args: type name of the error for its caller, and its text."""
+
+
 @implementer(IJob)
 class Job(InboundCall):
-    """An inbound call, and the one run of its function."""
+    """An inbound call, and the one run of its function.
 
-    __slots__ = ('args', 'context', 'engine', 'func', 'kwargs')
+    Finding the function and asking its predicate is part of the run: on gevent that may
+    block, as the function may.
+    """
+
+    __slots__ = ('context', 'engine')
 
     engine: 'Engine'
-    func: Callable[..., Any]
-    args: Sequence[Any]
-    kwargs: dict[str, Any]
     context: Context
 
     def invoke(self) -> Any:
         return self.context.run(self._invoke)
 
     def _invoke(self) -> Any:
+        func, args, kwargs = self._prepare()
         CURRENT.set(self)
-        return self.func(*self.args, **self.kwargs)
+        return func(*args, **kwargs)
+
+    def _prepare(self) -> tuple[Callable[..., Any], Sequence[Any], dict[str, Any]]:
+        """The function and its arguments.
+
+        Nothing is unpacked before the caller is known to be allowed to make the call.
+        """
+        engine, user_id = self.engine, self.peer.user_id
+        try:
+            found = find_callable(engine.registry, self.name, engine.auth, user_id)
+            packer = engine.packers[self.protocol]
+            args, kwargs = packer.unpack_call(self.body, self.buffers)
+        except (ServiceNotFoundError, SerializationError) as error:
+            raise _Refused(f'pseud.{type(error).__name__}', str(error)) from None
+        except Exception:
+            logger.exception('asking whether %s() may be called failed', self.name)
+            text = f'{self.name}() did not run: asking whether it may failed'
+            raise _Refused('pseud.UnauthorizedError', text) from None
+        # the arguments live as long as the function wants
+        self.body, self.buffers = b'', ()
+        if found.with_identity:
+            args = (user_id, *args)
+        return found.func, args, kwargs
 
     def succeeded(self, value: Any) -> None:
         if self.done:  # cancelled, expired, or the caller is gone
@@ -82,6 +91,10 @@ class Job(InboundCall):
         if self.done:
             return
         engine = self.engine
+        if isinstance(error, _Refused):
+            engine.core.fail(self, *error.args)
+            engine.sender.flush_soon()
+            return
         if not isinstance(error, Exception):  # cancelled from within, or worse
             logger.warning('%s() ended with %r', self.name, error)
         else:

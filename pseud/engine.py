@@ -220,12 +220,14 @@ class Engine:
                     f'{call.name}() was stopped, as its server stops; it may have run',
                 )
                 call.abort()
-        self.sender.flush()
-        self.handle(self.core.fail_all('it was stopped here'))
-        self._close()
-        for result in (self._stopped, *self._ended):
-            if not result.done():
-                result.set_result(None)
+        try:
+            self.sender.flush()
+            self.handle(self.core.fail_all('it was stopped here'))
+            self._close()
+        finally:
+            for result in (self._stopped, *self._ended):
+                if not result.done():
+                    result.set_result(None)
 
     def _close(self) -> None:
         self.sender.close()
@@ -333,14 +335,16 @@ class Engine:
                 if kind == ev.RESULT:
                     _, result, body, buffers, protocol = event
                     if not result.done():
-                        value = self.packers[protocol].unpack(body, buffers)
-                        result.set_result(value)
+                        try:
+                            value = self.packers[protocol].unpack(body, buffers)
+                        except SerializationError as error:
+                            result.set_exception(error)
+                        else:
+                            result.set_result(value)
                 elif kind == ev.INVOKE:
                     dispatch(self, event[1])
                 else:
                     self._handle_rare(kind, event)
-            except SerializationError as error:  # of a result
-                event[1].set_exception(error)
             except Exception:  # one event must not take the others along
                 logger.exception('a bug in pseud: %r was not handled', event)
 

@@ -1,6 +1,8 @@
 """The links of a client and of a server: who is at the other end, and who was lost."""
 
 import errno
+import logging
+import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,9 +28,15 @@ if TYPE_CHECKING:
 
 __all__ = ['ClientLink', 'ServerLink']
 
+logger = logging.getLogger(__name__)
+
 SRCFD = int(zmq.SRCFD)
 # Routing ids in front of the delimiter: one for each ØMQ device on the way, and room.
 MAX_ENVELOPE = 8
+# A connection that ended within so many seconds is made anew after a pause.
+LASTED = 1.0
+PAUSE, MAX_PAUSE = 0.1, 5.0
+MAX_ROUTING_ID = 255  # bytes, ZMQ_ROUTING_ID
 # How often a connection that the monitor reports lost is tried, and when (seconds): the
 # descriptor may belong to a newer one already, and the report comes before the fact.
 CONFIRM_AFTER = (0.0, 0.01, 0.05, 0.25, 1.0)
@@ -49,6 +57,8 @@ class ClientLink(Link):
     def __init__(self, engine: 'Engine', endpoint: str) -> None:
         self.endpoint = endpoint
         self.peer: Peer | None = None
+        self.up_since = 0.0
+        self.pause = 0.0
         super().__init__(engine)
 
     def open(self) -> None:
@@ -56,14 +66,39 @@ class ClientLink(Link):
         try:
             connect(self.socket, self.endpoint)
         except ValueError:
-            self.close()
+            self.close_socket()
             raise
 
-    def reopen(self) -> None:
-        """Forget the socket of a connection that is gone."""
+    def replace(self) -> None:
+        """Close the socket of a connection that is gone, and open another.
+
+        At once, if the connection had lasted; else, and if that fails, after a pause that
+        doubles: a server that takes in and throws out must not be stormed.
+        """
         self.socket.linger = 0
-        self.close()
-        self.open()
+        self.close_socket()
+        backend = self.engine.backend
+        if backend.now() - self.up_since >= LASTED:
+            self.pause = 0.0
+            self.reopen()
+        else:
+            self.pause = min(max(2 * self.pause, PAUSE), MAX_PAUSE)
+            spread = 0.5 + random.random()
+            backend.call_at(backend.now() + spread * self.pause, self.reopen)
+
+    def reopen(self) -> None:
+        """Open a new socket, unless the link is no longer wanted."""
+        if self.ended:
+            return
+        try:
+            self.open()
+        except (zmq.ZMQError, ValueError):  # no descriptors left, for instance
+            logger.warning(
+                'can not connect to %s again yet', self.endpoint, exc_info=True
+            )
+            backend = self.engine.backend
+            backend.call_at(backend.now() + MAX_PAUSE, self.reopen)
+            return
         self.start()
 
     def start(self) -> None:
@@ -82,6 +117,7 @@ class ClientLink(Link):
             link=self,
             protocol=engine.settings.protocol,
         )
+        self.up_since = engine.backend.now()
         engine.refused(self.endpoint, None)
         engine.core.connected(self.peer, engine.backend.now())
 
@@ -107,18 +143,23 @@ class ClientLink(Link):
             send(self.socket, b'', MORE)
         except zmq.Again:
             return False
-        send_payload(self.socket, payload)
+        try:
+            send_payload(self.socket, payload)
+        except (
+            zmq.Again
+        ):  # the connection ended between two frames, as we shall be told
+            pass
         return True
 
     def observed(self, event: int, value: int) -> None:
         if event == monitor.UP:
             self.connected()
         elif event == monitor.LOST:
-            self.drain_all()  # what arrived before counts
+            self.drain_some()  # what arrived before counts
             if self.peer is not None:
                 self.lost('the connection was closed')
-                if not self.socket.closed:
-                    self.reopen()
+                if not self.ended:
+                    self.replace()
         else:
             settings = self.engine.settings
             error = monitor.refusal(self.endpoint, settings, event, value)
@@ -184,7 +225,7 @@ class ServerLink(Link):
             if not part:
                 break
             envelope.append(part)
-            if len(envelope) > MAX_ENVELOPE:
+            if len(envelope) > MAX_ENVELOPE or len(part) > MAX_ROUTING_ID:
                 skip_rest(frame, recv)
                 return
         payload = read_frames(recv) if frame.more else []
@@ -219,6 +260,8 @@ class ServerLink(Link):
             user_id=user_id,
             link=self,
             address=_Address(envelope, fd),
+            # nobody tells when these go: they are behind a device, or inproc
+            watched=fd >= 0 and len(envelope) == 1,
         )
 
     def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
@@ -262,7 +305,7 @@ class ServerLink(Link):
 
     def settle(self) -> None:
         """See to the peers that were reported lost."""
-        self.drain_all()  # what arrived before counts
+        self.drain_some()  # what arrived before counts
         leaving, self.leaving = self.leaving, []
         for peer in leaving:
             self.confirm(peer, 0)

@@ -1,5 +1,6 @@
 """Connections that come and go, as a socket's monitor tells them (zmq_socket_monitor)."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,13 +11,32 @@ from zmq.utils.monitor import parse_monitor_message
 from .errors import UnauthorizedError
 from .settings import Settings
 
-__all__ = ['LOST', 'PROTOCOL', 'REFUSED', 'UP', 'events', 'refusal']
+__all__ = ['LOST', 'PROTOCOL', 'REFUSED', 'UP', 'events', 'refusal', 'watch']
+
+_numbers = itertools.count()
 
 LOST = int(zmq.EVENT_DISCONNECTED)
 UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 # HANDSHAKE_FAILED_NO_DETAIL says nothing: a server that dies meanwhile causes it, too.
 REFUSED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 PROTOCOL = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+
+
+def watch(
+    context: 'zmq.Context[zmq.Socket[bytes]]', socket: Any, wanted: int
+) -> 'zmq.Socket[bytes]':
+    """The monitor of a socket, for these events.
+
+    It has no high-water mark: when it is full, libzmq's I/O thread waits for it, holding
+    a lock that `bind` and `disable_monitor` of the socket need.
+    """
+    address = f'inproc://pseud-monitor-{next(_numbers)}'
+    socket.monitor(address, wanted)
+    monitor = context.socket(zmq.PAIR)
+    monitor.rcvhwm = 0
+    monitor.linger = 0
+    monitor.connect(address)
+    return monitor
 
 
 def events(monitor: Any, pollin: Any) -> Iterator[tuple[int, int]]:

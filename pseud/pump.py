@@ -55,6 +55,11 @@ MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 HEAD_ROOM = 1 << 20
 # ØMQ messages read before other callbacks of the loop get their turn.
 BURST = 64
+# Bursts that are read before a connection is given up, for answers that came in time: as
+# many messages as fit into a pipe (ZMQ_RCVHWM).
+BURSTS = 16
+# Frames of one message; more are dropped unseen, as each costs far more than it weighs.
+MAX_FRAMES = 4096
 
 
 class Link(abc.ABC):
@@ -66,6 +71,7 @@ class Link(abc.ABC):
     def __init__(self, engine: 'Engine') -> None:
         self.engine = engine
         self.watches: list[Any] = []
+        self.ended = False
         self.draining = False
         self.crowded = False  # the last time, there were several messages
         self.open()
@@ -76,7 +82,7 @@ class Link(abc.ABC):
         settings, auth = engine.settings, engine.auth
         self.socket = open_socket(engine.context, self.kind, settings, auth)
         self.pollin = [(self.socket, POLLIN)]
-        self.monitor = self.socket.get_monitor_socket(self.monitored)
+        self.monitor = monitor.watch(engine.context, self.socket, self.monitored)
         self.monitor_pollin = [(self.monitor, POLLIN)]
 
     def start(self) -> None:
@@ -91,10 +97,18 @@ class Link(abc.ABC):
 
     def close(self) -> None:
         """Stop reading; what was sent has the engine's linger time to leave."""
+        self.ended = True
+        self.close_socket()
+
+    def close_socket(self) -> None:
         self.unwatch()
-        self.socket.disable_monitor()
-        self.monitor.close(0)
-        self.socket.close()
+        if not self.socket.closed:
+            try:
+                self.socket.disable_monitor()
+            except zmq.ZMQError:  # the context was terminated
+                pass
+            self.monitor.close(0)
+            self.socket.close()
 
     def drain(self) -> None:
         """Take in what has arrived; after a burst let others have their turn.
@@ -139,6 +153,8 @@ class Link(abc.ABC):
                 engine.backend.call_soon(self.drain)
         finally:
             self.draining = sender.reading = False
+            if core.dirty:  # for other links, or this one was closed meanwhile
+                sender.flush_soon()
         if sender.blocked:
             sender.retry()
 
@@ -158,14 +174,18 @@ class Link(abc.ABC):
             watch.cancel()
         self.watches.clear()
 
-    def drain_all(self) -> None:
-        """Take in everything that has arrived."""
-        while not self.socket.closed and zmq_poll(self.pollin, 0):
+    def drain_some(self) -> None:
+        """Take in what has arrived, as far as that ends: input may never stop."""
+        for _ in range(BURSTS):
+            if self.socket.closed or not zmq_poll(self.pollin, 0):
+                return
             self.drain()
 
     def look_again(self) -> None:
         """After a send from outside `drain`: it may have swallowed the news of input."""
-        if not self.draining and zmq_poll(self.pollin, 0):
+        if self.draining or self.socket.closed:
+            return
+        if zmq_poll(self.pollin, 0):
             self.engine.backend.call_soon(self.drain)
 
     @abc.abstractmethod
@@ -216,6 +236,9 @@ def read_frames(recv: Any) -> list[Buffer]:
     while frame.more:
         frame = recv(NOBLOCK, False)
         payload.append(frame.buffer)
+        if len(payload) > MAX_FRAMES:
+            skip_rest(frame, recv)
+            return []
     return payload
 
 

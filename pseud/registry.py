@@ -31,6 +31,9 @@ F = TypeVar('F', bound=Callable[..., Any])
 
 registry = Components('pseud')
 
+# All names that any registry has.  zope keeps the answer to every look-up, also of names
+# that are not there: strangers would fill the memory with them.
+_names: set[str] = set()
 # Names that some registry has outside of the default domain: only for these the registries
 # below need a look when a function is found.
 _restricted: set[str] = set()
@@ -101,6 +104,7 @@ class RPCRoute:
 
     def add(self, found: RPCCallable) -> None:
         """Register a function; it takes the place of one with the same domain."""
+        _names.add(self.name)
         self.callables[found.domain] = found
         if found.domain == DEFAULT_DOMAIN:
             self.only_default = (found,)
@@ -217,7 +221,7 @@ def find_callable(
     Raises:
         ServiceNotFoundError: there is none, or none that may be called.
     """
-    route = where.queryUtility(IRPCRoute, name)
+    route = where.queryUtility(IRPCRoute, name) if name in _names else None
     if route is not None:
         candidates = route.candidates() if name in _restricted else route.only_default
         for candidate in candidates:
@@ -238,7 +242,7 @@ def get_rpc_callable(
     Raises:
         ServiceNotFoundError: there is none, or none that may be called.
     """
-    route = registry.queryUtility(IRPCRoute, name)
+    route = registry.queryUtility(IRPCRoute, name) if name in _names else None
     if route is not None:
         for candidate in route.candidates():
             if candidate.test(*args, **kw):

@@ -20,6 +20,7 @@ __all__ = ['dump', 'load']
 # Text of a traceback and of a message, in characters; the end is what matters.
 MAX_TRACEBACK = 32 << 10
 MAX_MESSAGE = 8 << 10
+MAX_NAME = 256
 
 _HERE = os.path.dirname(__file__)
 
@@ -31,7 +32,7 @@ _BUILTIN = {
     for name, cls in vars(builtins).items()
     if isinstance(cls, type)
     and issubclass(cls, Exception)
-    and not issubclass(cls, (*_NEVER, BaseExceptionGroup))
+    and not issubclass(cls, (*_NEVER, BaseExceptionGroup, SyntaxError))
 }
 _OWN = {
     f'pseud.{name}': cls
@@ -73,10 +74,13 @@ def dump(error: BaseException, packer: PackerV2, protocol: int, *, show: bool) -
         return v1.encode_error(name, message, trace)
     fields: dict[str, Any] = {'type': name, 'message': message}
     args = _arguments(error)
-    try:
-        fields['args'] = packer.pack(args)
-    except errors.SerializationError:
-        fields['args'] = packer.pack(tuple(_argument(arg, packer) for arg in args))
+    # as they are, or with text for those that can not travel, or none
+    for attempt in (args, tuple(_argument(arg, packer) for arg in args)):
+        try:
+            fields['args'] = packer.pack(attempt)
+            break
+        except errors.SerializationError:
+            continue
     if trace is not None:
         fields['traceback'] = trace
     packed: bytes = msgpack.packb(fields, unicode_errors='surrogatepass')
@@ -131,7 +135,7 @@ def load(body: wire.Buffer, packer: PackerV2, protocol: int) -> Exception:
     try:
         value = msgpack.unpackb(body, strict_map_key=False, unicode_errors='replace')
         fields = _fields_v1(value) if protocol == 1 else value
-        name, message = str(fields['type']), str(fields.get('message') or '')
+        name, message = str(fields['type'])[:MAX_NAME], str(fields.get('message') or '')
         packed, trace = fields.get('args'), fields.get('traceback')
     except Exception as problem:
         return errors.RemoteProtocolError(

@@ -4,12 +4,17 @@ A peer whose pipe is full waits without costing the others: it is tried again wh
 socket stirs, and by a timer, but no more often than every `RETRY` seconds.
 """
 
+import logging
 from typing import Any
+
+import zmq
 
 from ._core.endpoint import Endpoint
 from ._core.peer import Peer
 
 __all__ = ['Sender']
+
+logger = logging.getLogger(__name__)
 
 RETRY = 0.005
 
@@ -67,10 +72,16 @@ class Sender:
                     if peer.link is not link and link is not None:
                         link.look_again()
                     link = peer.link
-                    if not core.transmit(peer, 0.0, link.send):
-                        self._block(peer)
+                    self._transmit(peer, 0.0)
         if link is not None:
             link.look_again()
+
+    def _transmit(self, peer: Peer, now: float) -> None:
+        try:
+            if not self.core.transmit(peer, now, peer.link.send):
+                self._block(peer)
+        except zmq.ZMQError:  # the other peers are not to suffer
+            logger.exception('can not send to %s', peer.label)
 
     def _block(self, peer: Peer) -> None:
         if not peer.ready:  # nobody we know, so nobody would forget it later
@@ -90,8 +101,7 @@ class Sender:
         blocked, self.blocked = self.blocked, set()
         for peer in blocked:
             if not peer.gone:
-                if not self.core.transmit(peer, now, peer.link.send):
-                    self._block(peer)
+                self._transmit(peer, now)
                 peer.link.look_again()
 
     def _retry_later(self, now: float) -> None:

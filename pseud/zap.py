@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 ADDRESS = 'inproc://zeromq.zap.01'
 VERSION = b'1.0'
+STOP_WAIT = 1000  # milliseconds
 MAX_USER_ID = 255  # bytes; libzmq's metadata allows no more
 
 _handlers: dict[int, '_Handler'] = {}
@@ -107,7 +108,8 @@ class _Handler:
     def stop(self) -> None:
         try:
             self.stopping.send(b'')
-            self.stopping.recv()  # the thread has closed its socket
+            # The thread closes its socket, unless it waits for somebody's answer.
+            self.stopping.poll(STOP_WAIT)
         except zmq.ZMQError:  # the context was terminated: the thread has seen it too
             pass
         self.stopping.close(0)
@@ -141,13 +143,15 @@ class _Handler:
         """One ZAP reply; whatever goes wrong refuses."""
         number = request[1] if len(request) > 1 else b''
         try:
-            user_id = self.decide(request).encode()
-            if not 0 < len(user_id) <= MAX_USER_ID:
-                raise UnauthorizedError(f'a user id of {len(user_id)} bytes')
+            name = self.decide(request)
+            user_id = name.encode()
+            # libzmq ends it at a NUL: one user would become another
+            if not 0 < len(user_id) <= MAX_USER_ID or not name.isprintable():
+                raise UnauthorizedError(f'a user id like {name[:40]!r}')
         except UnauthorizedError as error:
             logger.warning('refused a connection: %s', error)
             return [VERSION, number, b'400', b'refused', b'', b'']
-        except Exception:
+        except BaseException:  # the thread serves others, too
             logger.exception('refused a connection, as asking about it failed')
             return [VERSION, number, b'500', b'internal error', b'', b'']
         return [VERSION, number, b'200', b'OK', user_id, b'']
@@ -168,6 +172,8 @@ class _Handler:
                 username, password = (part.decode() for part in shown)
             except ValueError:
                 raise UnauthorizedError('user id or password is not UTF-8') from None
+            if not username.isprintable():
+                raise UnauthorizedError('a user id with control characters')
             return ask(Credentials(**known, username=username, password=password))
         if mechanism == b'CURVE':
             return ask(Credentials(**known, public_key=shown[0]))

@@ -152,9 +152,9 @@ def test_an_address_is_free_again_after_stop(net):
         again = net.server()
         again.register_rpc(len)
         yield from bind(net, again, address)
-        # a call that meets the old connection says so, and did not run
+        # a call that meets the old connection says so
         outcome = pseud.NotSentError()
-        while isinstance(outcome, pseud.NotSentError):
+        while isinstance(outcome, pseud.NotSentError | pseud.PeerLostError):
             outcome = yield from net.outcome(client.len('abc'))
         assert outcome == 3
         yield again.stop()

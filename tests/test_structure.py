@@ -30,7 +30,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split(
 
 # Who may use what does I/O, knows a clock, an event loop or threads.
 EXTERNAL = {
-    'zmq': 'engine pump links monitor zap auth sync sync_link',
+    'zmq': 'engine pump links monitor zap auth sender sync sync_link',
     'tornado': '_tornado',
     'asyncio': '_tornado',
     'gevent': '_gevent',

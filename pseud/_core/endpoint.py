@@ -136,7 +136,9 @@ class Endpoint:
             del self.peers[peer.key]
         waited = unsent(peer)
         events: list[Event] = [(LOST, peer, reason)]
-        ended = [item for item in self.pending.items() if item[1][2] is peer]
+        ended = []
+        if peer.in_flight:  # thousands may be lost at once that had nothing to lose
+            ended = [item for item in self.pending.items() if item[1][2] is peer]
         for call_id, (handle, _, _, name, _) in ended:
             del self.pending[call_id]
             outcome = outcomes.lost_unsent if call_id in waited else outcomes.lost
@@ -376,9 +378,25 @@ class Endpoint:
         """Answer a call with a packed error; ignored when nobody waits for it."""
         if call.done:
             return
+        peer = call.peer
+        if len(body) > peer.max_message:
+            self.fail(
+                call,
+                'pseud.MessageTooLargeError',
+                f'{call.name}() raised something of {len(body)} bytes, '
+                f'the limit of {peer.label} is {peer.max_message}',
+            )
+            return
         self.forget(call)
-        if call.peer.queued < self.limits.max_queue:  # else he does not read them
-            enqueue_body(self, call.peer, wire.ERROR, call.id, body)
+        if self.has_room(peer):
+            enqueue_body(self, peer, wire.ERROR, call.id, body)
+
+    def has_room(self, peer: Peer) -> bool:
+        """Whether small answers may be queued: else a peer asks and does not read."""
+        return (
+            peer.queued < self.limits.max_queue
+            and len(peer.outbox) < 4 * self.limits.max_calls_per_peer
+        )
 
     def forget(self, call: InboundCall) -> None:
         """The call is over here, whatever its job still does."""

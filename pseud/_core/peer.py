@@ -16,6 +16,7 @@ class Peer:
         key: what the engine finds it by (a routing id, an endpoint).
         label: how errors and logs name it.
         link, address: the engine's, to reach it by.
+        watched: its loss will be told; who is not may be forgotten to make room.
         protocol: 2, or 1 for peers that speak v1.
         user_id: who the transport's authentication says it is; None without.
         hello: what it stated in HELLO or WELCOME.
@@ -57,6 +58,7 @@ class Peer:
         'rejected',
         'taken',
         'user_id',
+        'watched',
     )
 
     def __init__(
@@ -68,6 +70,7 @@ class Peer:
         user_id: str | None = None,
         link: Any = None,
         address: Any = None,
+        watched: bool = True,
         protocol: int = 2,
     ) -> None:
         self.key = key
@@ -75,6 +78,7 @@ class Peer:
         self.user_id = user_id
         self.link = link
         self.address = address
+        self.watched = watched
         self.protocol = protocol
         self.hello: dict[str, Any] | None = None
         self.ready = False

@@ -24,6 +24,9 @@ __all__ = ['receive']
 _BODIES = (bytes, memoryview)  # inline, or a frame of its own
 _CALL, _RESULT = wire.CALL, wire.RESULT
 
+# Characters of a function's name; it stands in error messages, too.
+MAX_NAME = 1024
+
 
 def receive(
     endpoint: 'Endpoint', peer: Peer, payload: Sequence[Buffer], now: float
@@ -137,6 +140,8 @@ def _on_call(
     timeout = message[5] if len(message) > 5 else None
     if type(call_id) is not int or type(name) is not str or type(body) not in _BODIES:
         raise RemoteProtocolError('a call without id, name or body')
+    if len(name) > MAX_NAME:
+        raise RemoteProtocolError(f'a function name of {len(name)} characters')
     if call_id & 1 != endpoint.server:
         raise RemoteProtocolError(f'call id {call_id} is of the wrong side')
     if call_id in peer.inbound:
@@ -200,13 +205,13 @@ def _answer(
     endpoint: 'Endpoint', peer: Peer, kind: int, call_id: Any, body: bytes
 ) -> None:
     """Queue an answer that costs its asker nothing, unless he does not read them."""
-    if peer.queued < endpoint.limits.max_queue:
+    if endpoint.has_room(peer):
         enqueue_body(endpoint, peer, kind, call_id, body)
 
 
 def _tell(endpoint: 'Endpoint', peer: Peer, message: Message, size: int) -> None:
     """Queue what a peer asked for, unless it does not read what it asks for."""
-    if peer.queued < endpoint.limits.max_queue:
+    if endpoint.has_room(peer):
         enqueue(endpoint, peer, message, size)
 
 
@@ -221,6 +226,8 @@ def _choose_protocol(peer: Peer, protocol: int) -> None:
 def _introduce(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
     """From its first proper message on, we keep a peer in mind; if there is room."""
     if len(endpoint.peers) >= endpoint.limits.max_peers:
+        _make_room(endpoint, events)
+    if len(endpoint.peers) >= endpoint.limits.max_peers:
         peer.rejected = f'{len(endpoint.peers)} peers are connected already, the limit'
         peer.closed = True
         return
@@ -228,6 +235,14 @@ def _introduce(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
     peer.ready = True
     if peer.rejected is None:
         events.append((READY, peer))
+
+
+def _make_room(endpoint: 'Endpoint', events: 'list[Event]') -> None:
+    """Forget the first idle peer whose loss nobody would tell; it is met again."""
+    for peer in endpoint.peers.values():
+        if not (peer.watched or peer.inbound or peer.in_flight or peer.outbox):
+            events += endpoint.lost(peer, 'forgotten, to make room for others')
+            return
 
 
 # ---------------------------------------------------------------------- the rare ones
@@ -351,6 +366,8 @@ def _receive_v1(
         _introduce(endpoint, peer, events)
     if kind == v1.WORK:
         name, body = content
+        if len(name) > MAX_NAME:
+            raise RemoteProtocolError(f'a function name of {len(name)} characters')
         if uid in peer.inbound:
             raise RemoteProtocolError('v1 uid is in use already')
         call = endpoint.make_call(peer, uid, name, body, (), None)

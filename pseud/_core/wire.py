@@ -62,6 +62,10 @@ PING, PONG, HELLO, WELCOME, REJECT, GOAWAY = 8, 9, 10, 11, 12, 13
 # than a frame does.
 LARGE = 64 << 10
 
+# What a head holds at most; ours have a quarter of either (see `outbox.BATCH`).
+MAX_HEAD = 1 << 20
+MAX_MESSAGES = 16384
+
 Buffer = bytes | bytearray | memoryview
 Message = tuple[Any, ...]
 
@@ -88,7 +92,9 @@ def decode(head: Buffer) -> Iterable[Message]:
         RemoteProtocolError: it is not a msgpack array.
     """
     try:
-        messages = _unpack(head, use_list=False)
+        if len(head) > MAX_HEAD:
+            raise ValueError(f'{len(head)} bytes, the limit is {MAX_HEAD}')
+        messages = _unpack(head, use_list=False, max_array_len=MAX_MESSAGES)
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         reason = f'{type(error).__name__}: {error}'
         raise RemoteProtocolError(f'head frame is not msgpack ({reason})') from None

@@ -5,7 +5,6 @@ runs the calls that wait, in turn; when one of them blocks, the hub has another 
 go on with the rest.  Each call has a context of its own all the same.
 """
 
-from collections import deque
 from inspect import iscoroutine
 from typing import Any
 
@@ -38,7 +37,7 @@ class HandlerPool:
         self.loop = loop
         self.hub = gevent.get_hub()
         self.limit = limit
-        self.waiting: deque[Handler] = deque()
+        self.waiting: dict[Handler, None] = {}  # in order
         self.idle: list[_Worker] = []
         self.count = 0  # workers, idle ones included
         self.scheduled = False
@@ -46,7 +45,7 @@ class HandlerPool:
     def spawn(self, job: Any) -> 'Handler':
         """Run a job as soon as the hub gets to it."""
         handler = Handler(self, job)
-        self.waiting.append(handler)
+        self.waiting[handler] = None
         self.wake()
         return handler
 
@@ -76,39 +75,37 @@ class _Worker(greenlet):  # type: ignore[misc]
     def __init__(self, pool: HandlerPool) -> None:
         super().__init__(parent=pool.hub)
         self.pool = pool
-        self.handler: Handler | None = None
 
     def run(self) -> None:
         pool = self.pool
         try:
             while True:
                 while pool.waiting:
-                    handler = self.handler = pool.waiting.popleft()
+                    handler = next(iter(pool.waiting))
+                    del pool.waiting[handler]
                     handler.run(self)
-                    self.handler = None
                 if len(pool.idle) >= SPARE:
                     return
                 pool.idle.append(self)
                 pool.hub.switch()
         finally:
             pool.count -= 1
+            if pool.waiting:
+                pool.wake()
 
 
 @implementer(IHandle)
 class Handler:
     """One run of a job, in some worker."""
 
-    __slots__ = ('cancelled', 'job', 'pool', 'worker')
+    __slots__ = ('job', 'pool', 'worker')
 
     def __init__(self, pool: HandlerPool, job: Any) -> None:
         self.pool = pool
         self.job = job
         self.worker: _Worker | None = None
-        self.cancelled = False
 
     def run(self, worker: _Worker) -> None:
-        if self.cancelled:
-            return
         self.worker = worker
         try:
             value = self.job.invoke()
@@ -126,7 +123,7 @@ class Handler:
             self.job.succeeded(value)
 
     def cancel(self) -> None:
-        self.cancelled = True
+        self.pool.waiting.pop(self, None)
         if self.worker is not None:
             self.pool.loop.run_callback(self._throw)
 

@@ -92,6 +92,12 @@ class TornadoBackend:
         return Watch(self.loop, fd)
 
     def result(self, on_cancel: Callable[[Any], None]) -> Result:
+        running = asyncio._get_running_loop()
+        if running is not self.loop and (running is not None or self.loop.is_closed()):
+            raise UsageError(
+                'this client or server works in another event loop (one asyncio.run is '
+                'one loop): make a new one in each, or stay in one'
+            )
         result = Result(loop=self.loop)
         result.call_id = 0
         result.on_cancel = on_cancel
@@ -113,7 +119,10 @@ class TornadoBackend:
         if isinstance(value, asyncio.Future):  # of a gen.coroutine, for instance
             future = value
         else:
-            future = self.loop.create_task(_wait_for(value), context=job.context)
+            # A task that is cancelled before it begins closes its own coroutine, not one
+            # that it would have awaited.
+            coroutine = value if asyncio.iscoroutine(value) else _wait_for(value)
+            future = self.loop.create_task(coroutine, context=job.context)
         future.add_done_callback(lambda done: _finished(job, done))
         return future
 
