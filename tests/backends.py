@@ -33,18 +33,16 @@ def scenario(function=None, *, needs=()):
     """A test that is a generator function of ``net`` and of other fixtures.
 
     Args:
-        needs: abilities of the driver without which it is skipped.
+        needs: abilities of the driver without which there is no such test.
     """
     if function is None:
         return functools.partial(scenario, needs=needs)
 
     @functools.wraps(function)
     def test(net, **fixtures):
-        missing = set(needs) - net.driver.abilities
-        if missing:
-            pytest.skip(f'{net.driver.name} has no {", ".join(missing)}')
         net.run(function(net, **fixtures))
 
+    test.needs = frozenset(needs)
     return test
 
 

@@ -12,7 +12,19 @@ from programs import Program
 from pseud.utils import registry
 
 
-@pytest.fixture(params=DRIVERS)
+def pytest_generate_tests(metafunc):
+    """A scenario runs on every backend that has what it needs."""
+    chosen = any(
+        mark.name == 'parametrize' and mark.args[0] == 'backend'
+        for mark in metafunc.definition.iter_markers()
+    )
+    if 'backend' in metafunc.fixturenames and not chosen:
+        needs = getattr(metafunc.function, 'needs', frozenset())
+        able = [name for name, driver in DRIVERS.items() if needs <= driver.abilities]
+        metafunc.parametrize('backend', able, indirect=True)
+
+
+@pytest.fixture
 def backend(request):
     """The driver of each backend that is installed."""
     driver = DRIVERS[request.param]

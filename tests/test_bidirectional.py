@@ -17,10 +17,10 @@ def connected(net, server, *names):
             outcome = yield from net.outcome(server.send_to(name).call('?'))
 
 
+# inproc connections have no user id
+@pytest.mark.parametrize('transport', ['tcp', 'ipc'])
 @both_ways
 def test_send_to(net, transport):
-    if transport == 'inproc':
-        pytest.skip('inproc connections have no user id')
     server, address = net.serve(transport=transport, security_plugin='trusted_peer')
     alice = net.user(address, 'alice')
 
