@@ -6,7 +6,7 @@ from ._core.receive import MAX_NAME
 from .errors import UsageError
 from .settings import check_timeout
 
-__all__ = ['Caller', 'RemoteFunction', 'ServerCaller']
+__all__ = ['Caller', 'CallsFunctions', 'RemoteFunction', 'ServerCaller']
 
 _UNSET: Any = object()
 
@@ -91,6 +91,39 @@ class Caller:
     def __repr__(self) -> str:
         to = f' to {self._user_id!r}' if self._user_id else ''
         return f'<calls{to} with timeout={self._timeout}>'
+
+
+class CallsFunctions:
+    """A client as its user sees it: attributes that it has not are remote functions."""
+
+    _caller: Caller
+
+    def __getattr__(self, name: str) -> RemoteFunction:
+        if name[:1] == '_':
+            raise AttributeError(
+                f'{name!r}: names that begin with an underscore are not remote '
+                f'functions here; call({name!r}, ...) calls one'
+            )
+        return RemoteFunction(self._caller, name)
+
+    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Call the remote function ``name``, whatever it is.
+
+        Args:
+            name: dotted name.
+            args, kwargs: the function's.
+        """
+        return self._caller.call(name, *args, **kwargs)
+
+    def with_options(self, *, timeout: float | None = _UNSET) -> Caller:
+        """This client with settings of its own; an immutable view.
+
+        Args:
+            timeout: seconds a call may take, None for ever.
+        """
+        if timeout is _UNSET:
+            return self._caller
+        return self._caller.with_options(timeout=timeout)
 
 
 class ServerCaller(Caller):

@@ -10,7 +10,7 @@ from zope.interface import implementer
 
 from . import registry as registry_module
 from ._version import AGENT
-from .caller import Caller, RemoteFunction, ServerCaller
+from .caller import Caller, CallsFunctions, ServerCaller
 from .engine import Engine
 from .errors import UsageError
 from .interfaces import IClient, IServer
@@ -150,7 +150,7 @@ class BaseRPC(abc.ABC):
 
 
 @implementer(IClient)
-class BaseClient(BaseRPC):
+class BaseClient(CallsFunctions, BaseRPC):
     """Connects to servers and calls them: ``client.some.function(1, 2)``.
 
     Attributes that are not defined here are remote functions.  Functions registered with
@@ -162,14 +162,6 @@ class BaseClient(BaseRPC):
     def __init__(self, name: str = '', **settings: Any) -> None:
         super().__init__(name, **settings)
         self._caller = Caller(self._engine, self.settings.timeout)
-
-    def __getattr__(self, name: str) -> RemoteFunction:
-        if name[:1] == '_':
-            raise AttributeError(
-                f'{name!r}: names that begin with an underscore are not remote '
-                f'functions here; call({name!r}, ...) calls one'
-            )
-        return RemoteFunction(self._caller, name)
 
     def connect(self, endpoint: str) -> None:
         """Connect to a server, now or as soon as it is there; again when it was lost.
@@ -202,25 +194,6 @@ class BaseClient(BaseRPC):
             'a Client connects and a Server binds; either may call the other. '
             'call("bind", ...) calls a remote function of that name'
         )
-
-    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Call the remote function ``name``, whatever it is.
-
-        Args:
-            name: dotted name.
-            args, kwargs: the function's.
-        """
-        return self._caller.call(name, *args, **kwargs)
-
-    def with_options(self, *, timeout: float | None = _UNSET) -> Caller:
-        """This client with settings of its own; an immutable view.
-
-        Args:
-            timeout: seconds a call may take, None for ever.
-        """
-        if timeout is _UNSET:
-            return self._caller
-        return self._caller.with_options(timeout=timeout)
 
     def send_to(self, user_id: str) -> Caller:
         """Only servers have several peers.

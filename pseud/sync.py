@@ -17,7 +17,7 @@ from zmq.backend import zmq_poll
 from zope.interface import implementer
 
 from ._version import AGENT
-from .caller import Caller, RemoteFunction
+from .caller import Caller, CallsFunctions
 from .current import CURRENT
 from .errors import NotSentError, NotSentTimeoutError, PseudError, UsageError
 from .interfaces import IAuthenticationBackend, IClient
@@ -219,7 +219,7 @@ def _is_up(link: SyncLink) -> bool:
 
 
 @implementer(IClient)
-class SyncClient:
+class SyncClient(CallsFunctions):
     """Calls servers, and waits for the answers: ``client.some.function(1, 2)``.
 
     Attributes that are not defined here are remote functions.  Nobody can call it.
@@ -243,14 +243,6 @@ class SyncClient:
 
     def __repr__(self) -> str:
         return f'<SyncClient {self.settings.name!r} {self._engine.endpoints}>'
-
-    def __getattr__(self, name: str) -> RemoteFunction:
-        if name[:1] == '_':
-            raise AttributeError(
-                f'{name!r}: names that begin with an underscore are not remote '
-                f'functions here; call({name!r}, ...) calls one'
-            )
-        return RemoteFunction(self._caller, name)
 
     def __dir__(self) -> list[str]:
         """What is defined here, and the functions that were called so far."""
@@ -282,25 +274,6 @@ class SyncClient:
             ValueError: it is not connected there.
         """
         self._engine.disconnect(endpoint)
-
-    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Call the remote function ``name``, whatever it is, and return what it returns.
-
-        Args:
-            name: dotted name.
-            args, kwargs: the function's.
-        """
-        return self._caller.call(name, *args, **kwargs)
-
-    def with_options(self, *, timeout: float | None = _UNSET) -> Caller:
-        """This client with settings of its own; an immutable view.
-
-        Args:
-            timeout: seconds a call may take, None for ever.
-        """
-        if timeout is _UNSET:
-            return self._caller
-        return self._caller.with_options(timeout=timeout)
 
     def start(self) -> None:
         """Nothing to do: calls connect by themselves."""
