@@ -370,9 +370,10 @@ class Endpoint:
         message: str,
         traceback: str | None = None,
     ) -> None:
-        """Answer a call with an error of our own."""
-        make = v1.encode_error if call.protocol == 1 else wire.error_body
-        self.reply_error(call, make(type_name, message, traceback))
+        """Answer a call with an error of our own; a short one, whatever the limit."""
+        if not call.done:
+            make = v1.encode_error if call.protocol == 1 else wire.error_body
+            self._answer_error(call, make(type_name, message, traceback))
 
     def reply_error(self, call: InboundCall, body: Buffer) -> None:
         """Answer a call with a packed error; ignored when nobody waits for it."""
@@ -387,9 +388,12 @@ class Endpoint:
                 f'the limit of {peer.label} is {peer.max_message}',
             )
             return
+        self._answer_error(call, body)
+
+    def _answer_error(self, call: InboundCall, body: Buffer) -> None:
         self.forget(call)
-        if self.has_room(peer):
-            enqueue_body(self, peer, wire.ERROR, call.id, body)
+        if self.has_room(call.peer):
+            enqueue_body(self, call.peer, wire.ERROR, call.id, body)
 
     def has_room(self, peer: Peer) -> bool:
         """Whether small answers may be queued: else a peer asks and does not read."""

@@ -118,12 +118,16 @@ class Program:
 
     def send(self, peer):
         count = 0
-        while payload := self.core.take(peer, self.clock.now):
+
+        def send(peer, payload):
+            nonlocal count
             if not peer.link.send(payload):
-                peer.blocked = True
-                break
-            self.core.sent(peer)
+                return False
             count += 1
+            return True
+
+        if not self.core.transmit(peer, self.clock.now, send):
+            peer.blocked = True
         return count
 
     def retry(self, peer):

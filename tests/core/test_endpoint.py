@@ -603,3 +603,84 @@ def test_a_timeout_says_which():
     assert str(failure) == (
         'slow() got no answer from the server within 1.5 s; it may have run'
     )
+
+
+# ---------------------------------------------------------------------- hostile peers
+
+
+def test_an_error_too_large_for_the_caller():
+    """It fails its own call, and says why, in few bytes."""
+    pair = Wire(Program(server=False, limits=Limits(max_message=1000))).start()
+    calls = [pair.client.call('f'), pair.client.call('g')]
+    pair.run()
+    pair.server.core.reply_error(pair.server.calls[0], bytes(1001))
+    pair.server.core.reply(pair.server.calls[1], b'body')
+    pair.run()
+    fields = pair.client.error(calls[0])
+    assert fields['type'] == 'pseud.MessageTooLargeError'
+    assert 'f() raised something of 1001 bytes' in fields['message']
+    assert pair.client.result(calls[1]) == b'body'
+    quiescent(pair.server, pair.met)
+
+
+@pytest.mark.parametrize('protocol', [1, 2])
+def test_a_caller_who_states_that_he_accepts_nothing(protocol):
+    """Any error is larger than that: it is sent all the same, once."""
+    pair = Wire(Program(server=False, limits=Limits(max_message=5)), protocol=protocol)
+    pair.start()
+    handle = pair.client.call(body=b'\x90')
+    pair.run()
+    pair.server.core.reply_error(pair.server.calls[0], b'packed')
+    pair.server.core.fail(pair.server.calls[0], 'pseud.PeerLostError', 'too late')
+    pair.run()
+    assert len(pair.client.outcomes[handle]) == 1
+    quiescent(pair.server, pair.met)
+
+
+def test_small_answers_are_bounded_too():
+    """A peer that asks and does not read: the queue counts, not only its bytes."""
+    clock, limits = Clock(), Limits(max_calls_per_peer=10, max_message=1)
+    pair = Wire(server=Program(clock, server=True, limits=limits)).start()
+    pair.down.block()
+    for call_id in range(1, 200, 2):  # each is refused: its arguments are too large
+        pair.inject_up([wire.encode([(wire.CALL, call_id, 0, ARGS, 'f')])])
+        pair.server.flush()
+    assert len(pair.to_client.outbox) == 40
+    pair.unblock()
+    assert pair.down.types.count(wire.ERROR) == 40
+    pair.inject_up([wire.encode([(wire.CALL, 201, 0, ARGS, 'f')])])
+    pair.run()
+    assert pair.down.messages[-1][:2] == (wire.ERROR, 201)
+
+
+def meet(program, key, *, watched):
+    """A peer says hello; the peer, and the events of that."""
+    peer = Peer(key, program.core.limits, label=key, watched=watched)
+    head = wire.encode([(wire.HELLO, 0, 0, {})])
+    return peer, program.handle(program.core.receive(peer, [head], 0.0))
+
+
+def test_idle_peers_nobody_watches_make_room():
+    """The first of them, without a word to the others."""
+    program = Program(server=True, limits=Limits(max_peers=3))
+    watched, _ = meet(program, 'watched', watched=True)
+    busy, _ = meet(program, 'busy', watched=False)
+    busy.outbox.clear()
+    busy.queued = 0
+    call = wire.encode([(wire.CALL, 1, 0, ARGS, 'f')])
+    program.handle(program.core.receive(busy, [call], 0.0))
+    idle, _ = meet(program, 'idle', watched=False)
+    rejected, events = meet(program, 'too early', watched=False)
+    assert rejected.closed  # as the answer to HELLO waits for the idle one
+    assert events == []
+    idle.outbox.clear()
+    idle.queued = 0
+    newcomer, events = meet(program, 'newcomer', watched=True)
+    assert [(event[0], event[1]) for event in events] == [
+        (ev.LOST, idle),
+        (ev.READY, newcomer),
+    ]
+    assert idle.gone
+    assert set(program.core.peers) == {'watched', 'busy', 'newcomer'}
+    assert not watched.gone
+    assert not busy.gone

@@ -7,6 +7,7 @@ from helpers import ARGS, Program, Wire, quiescent
 from pseud._core import events as ev
 from pseud._core import v1, wire
 from pseud._core.limits import Limits
+from pseud._core.receive import MAX_NAME
 from pseud.errors import RemoteProtocolError, UnauthorizedError
 
 UID = bytes(range(16))
@@ -629,3 +630,24 @@ def test_who_was_not_taken_in_may_choose_anew():
     assert second.protocol == 1
     assert server.core.receive(second, head((wire.PONG, 1)), 0) == [(ev.BEAT, second)]
     assert second.protocol == 2
+
+
+def test_names_have_an_end(pair):
+    for name in 'x' * MAX_NAME, 'x' * (MAX_NAME + 1):
+        events = pair.inject_up(head((wire.CALL, 101, 0, ARGS, name)))
+        if len(name) == MAX_NAME:
+            assert kinds(events) == [ev.INVOKE]
+            pair.server.core.reply(pair.server.calls.pop(), b'')
+        else:
+            assert 'a function name of 1025 characters' in violated(events)
+    works(pair)
+
+
+def test_names_have_an_end_in_v1():
+    pair = Wire(protocol=1).start()
+    body = msgpack.packb(['x' * MAX_NAME, [], {}])
+    events = pair.inject_up([b'v1', UID, b'\x03', body])
+    assert kinds(events)[-1] == ev.INVOKE
+    body = msgpack.packb(['x' * (MAX_NAME + 1), [], {}])
+    events = pair.inject_up([b'v1', UID[::-1], b'\x03', body])
+    assert 'a function name of 1025 characters' in violated(events)

@@ -69,3 +69,18 @@ def test_text_that_is_no_unicode_still_leaves():
     )
     assert name == r'f\ud800'
     assert wire.decode(wire.encode([(wire.PING, 1)])) == ((wire.PING, 1),)
+
+
+def test_heads_have_an_end():
+    largest = wire.encode([(wire.PING, 0, 0, bytes(wire.MAX_HEAD - 11))])
+    assert len(largest) <= wire.MAX_HEAD
+    assert len(wire.decode(largest)) == 1
+    with pytest.raises(RemoteProtocolError, match='the limit is'):
+        wire.decode(largest + bytes(20))
+
+
+def test_messages_in_a_head_have_an_end():
+    most = wire.encode([()] * wire.MAX_MESSAGES)
+    assert len(wire.decode(most)) == wire.MAX_MESSAGES
+    with pytest.raises(RemoteProtocolError, match='max_array_len'):
+        wire.decode(wire.encode([()] * (wire.MAX_MESSAGES + 1)))
