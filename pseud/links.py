@@ -69,16 +69,18 @@ class ClientLink(Link):
             self.close_socket()
             raise
 
-    def replace(self) -> None:
+    def replace(self, lasted: bool) -> None:
         """Close the socket of a connection that is gone, and open another.
 
-        At once, if the connection had lasted; else, and if that fails, after a pause that
-        doubles: a server that takes in and throws out must not be stormed.
+        Args:
+            lasted: the connection had been up for a while: open at once.  Else after a
+                pause that doubles: a server that refuses, or takes in and throws out,
+                must not be stormed.
         """
         self.socket.linger = 0
         self.close_socket()
         backend = self.engine.backend
-        if backend.now() - self.up_since >= LASTED:
+        if lasted:
             self.pause = 0.0
             self.reopen()
         else:
@@ -159,11 +161,16 @@ class ClientLink(Link):
             if self.peer is not None:
                 self.lost('the connection was closed')
                 if not self.ended:
-                    self.replace()
+                    now = self.engine.backend.now()
+                    self.replace(now - self.up_since >= LASTED)
         else:
             settings = self.engine.settings
             error = monitor.refusal(self.endpoint, settings, event, value)
             self.engine.refused(self.endpoint, error)
+            if event == monitor.REFUSED and not self.ended:
+                self.replace(
+                    False
+                )  # libzmq does not try again, but we do: users change
 
 
 class ServerLink(Link):

@@ -282,3 +282,21 @@ def test_a_client_that_looks_for_another_service_is_told(net):
         pseud.NotSentError, lost.len(''), match=r"'bakery'.*'butcher'"
     )
     assert (yield net.client(address, name='').len('')) == 0
+
+
+@both_ways
+def test_a_refused_client_gets_in_once_the_server_knows_it(net):
+    passwords = {}
+    server, address = net.serve(
+        security_plugin='plain', passwords=lambda user, word: passwords.get(user) == word
+    )
+    server.register_rpc(len)
+    login = {'security_plugin': 'plain', 'user_id': 'alice', 'password': 'secret'}
+    client = net.client(address, **login)
+    yield from net.raises(pseud.UnauthorizedError, client.len(''), match='alice')
+    passwords['alice'] = 'secret'
+    outcome = pseud.UnauthorizedError()
+    while isinstance(outcome, pseud.UnauthorizedError):
+        yield net.sleep(0.01)
+        outcome = yield from net.outcome(client.len('abc'))
+    assert outcome == 3
