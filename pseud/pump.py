@@ -238,7 +238,7 @@ def read_frames(recv: Any) -> list[Buffer]:
         payload.append(frame.buffer)
         if len(payload) > MAX_FRAMES:
             skip_rest(frame, recv)
-            return []
+            return [b'']  # no head: a violation
     return payload
 
 

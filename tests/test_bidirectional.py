@@ -288,7 +288,8 @@ def test_a_client_that_looks_for_another_service_is_told(net):
 def test_a_refused_client_gets_in_once_the_server_knows_it(net):
     passwords = {}
     server, address = net.serve(
-        security_plugin='plain', passwords=lambda user, word: passwords.get(user) == word
+        security_plugin='plain',
+        passwords=lambda user, word: passwords.get(user) == word,
     )
     server.register_rpc(len)
     login = {'security_plugin': 'plain', 'user_id': 'alice', 'password': 'secret'}

@@ -197,7 +197,7 @@ def test_messages_of_too_many_parts(net):
         return answers[1:] + stranger.still_served()
 
     assert (yield net.thread(attack)) == []
-    assert server._engine._violations == 2  # the first is not even looked at
+    assert server._engine._violations == 3
 
 
 @scenario(needs=('loop',))

@@ -235,7 +235,8 @@ class Endpoint:
                     ms = None
                 else:
                     ms = int(timeout * 1000) + 1
-                enqueue(self, peer, (wire.CALL, call_id, 0, body, name, ms), size)
+                call = (wire.CALL, call_id, 0, body, name, ms)
+                enqueue(self, peer, call, size + len(name))
             else:
                 self._send_call(peer, call_id, name, body, buffers, timeout)
         return call_id

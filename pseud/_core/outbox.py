@@ -69,7 +69,7 @@ def enqueue_body(
     rest: tuple[Any, ...] = (),
 ) -> None:
     """Queue a message with a body of any size and buffers."""
-    size = size_of(body, buffers)
+    size = size_of(body, buffers) + (len(rest[0]) if kind == wire.CALL else 0)
     if peer.protocol == 2:
         if len(body) >= wire.LARGE:
             peer.outbox_buffers.append(body)
@@ -169,7 +169,8 @@ def sent(endpoint: 'Endpoint', peer: 'Peer') -> bool:
 
 def _weight(message: Message) -> int:
     body = message[3] if len(message) > 3 else None
-    return OVERHEAD + (len(body) if body is not None else 0)
+    name = message[4] if message[0] == wire.CALL else ''
+    return OVERHEAD + len(name) + (len(body) if body is not None else 0)
 
 
 def _weigh(peer: 'Peer') -> None:

@@ -253,3 +253,19 @@ def test_v1_leaves_out_what_it_has_no_word_for(program, v1_peer):
     assert [payload[2] for payload in drain(program, v1_peer)] == [b'\x01']
     assert v1_peer.outbox == []
     assert v1_peer.queued == 0
+
+
+def test_names_count_in_the_size_of_a_batch():
+    """Or thousands of calls with long names would make a head that is refused."""
+    pair = Wire().connect()
+    core, peer = pair.client.core, pair.to_server
+    while core.take(peer, 0.0):
+        core.sent(peer)
+    for number in range(1200):
+        core.call(peer, 'f' * 1024, ARGS, (), 5.0, 0.0, number)
+    sizes = []
+    while payload := core.take(peer, 0.0):
+        sizes.append(len(payload[0]))
+        core.sent(peer)
+    assert len(sizes) > 1
+    assert max(sizes) <= 2 * BATCH < wire.MAX_HEAD
