@@ -99,8 +99,10 @@ def test_start_blocks_until_ctrl_c(program):
     server.signal(signal.SIGINT)
     assert server.rest() == []
     assert server.wait() == -signal.SIGINT
-    assert server.stderr.rstrip().endswith('KeyboardInterrupt')
-    assert server.stderr.count('Traceback') == 1
+    # the one error, wherever it struck: maybe while another was being handled
+    assert server.stderr.rstrip().endswith('\nKeyboardInterrupt')
+    assert server.stderr.count('\nKeyboardInterrupt') == 1
+    assert 'never' not in server.stderr  # retrieved, awaited
 
 
 TORNADO_PROGRAM = """
