@@ -52,7 +52,7 @@ class ClientLink(Link):
     """
 
     kind = zmq.DEALER
-    monitored = monitor.LOST | monitor.UP | monitor.REFUSED | monitor.PROTOCOL
+    monitored = monitor.CONNECTING
 
     def __init__(self, engine: 'Engine', endpoint: str) -> None:
         self.endpoint = endpoint

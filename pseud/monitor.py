@@ -11,7 +11,16 @@ from zmq.utils.monitor import parse_monitor_message
 from .errors import UnauthorizedError
 from .settings import Settings
 
-__all__ = ['LOST', 'PROTOCOL', 'REFUSED', 'UP', 'events', 'refusal', 'watch']
+__all__ = [
+    'CONNECTING',
+    'LOST',
+    'PROTOCOL',
+    'REFUSED',
+    'UP',
+    'events',
+    'refusal',
+    'watch',
+]
 
 _numbers = itertools.count()
 
@@ -20,6 +29,8 @@ UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 # HANDSHAKE_FAILED_NO_DETAIL says nothing: a server that dies meanwhile causes it, too.
 REFUSED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 PROTOCOL = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+# What a socket that connects wants to know.
+CONNECTING = LOST | UP | REFUSED | PROTOCOL
 
 
 def watch(

@@ -29,8 +29,6 @@ from .sync_link import LONGEST_POLL, Failure, SyncLink, make_packer
 
 __all__ = ['SyncClient']
 
-_UNSET: Any = object()
-
 # Links of a parent process: their sockets must not be closed in a forked child.
 _parents: list[SyncLink] = []
 

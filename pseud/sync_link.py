@@ -58,8 +58,7 @@ class SyncLink:
         self.core.waits_for = endpoint
         self.socket = open_socket(context, zmq.REQ, settings, auth)
         self.socket.linger = 0  # what nobody waits for any more need not arrive
-        wanted = monitor.LOST | monitor.UP | monitor.REFUSED | monitor.PROTOCOL
-        self.monitor = monitor.watch(context, self.socket, wanted)
+        self.monitor = monitor.watch(context, self.socket, monitor.CONNECTING)
         self.monitor_pollin = [(self.monitor, POLLIN)]
         self.pollin = [(self.socket, POLLIN), (self.monitor, POLLIN)]
         try:

@@ -5,7 +5,6 @@ an asyncio program tornado is never seen.
 """
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable
 from contextvars import copy_context
@@ -18,8 +17,6 @@ from ..errors import UsageError
 from ..interfaces import IBackend, IHandle, IResult
 
 __all__ = ['TornadoBackend', 'current_backend']
-
-logger = logging.getLogger(__name__)
 
 Callback = Callable[[], object]
 
