@@ -10,6 +10,7 @@ from . import auth as _auth  # noqa: F401 - registers the plugins
 from . import heartbeat as _heartbeat  # noqa: F401
 from . import predicate as _predicate  # noqa: F401
 from ._core.limits import Limits
+from ._values.classes import UnknownValue, register_type
 from ._version import __version__
 from .errors import (
     ForkedError,
@@ -59,9 +60,11 @@ __all__ = [
     'TimeoutError',
     'UnauthorizedError',
     'UnknownPluginError',
+    'UnknownValue',
     'UsageError',
     'WrongThreadError',
     '__version__',
+    'register_type',
 ]
 
 

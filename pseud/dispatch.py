@@ -81,7 +81,7 @@ class Job(InboundCall):
             return
         engine = self.engine
         try:
-            engine.core.reply(self, engine.packers[self.protocol].pack(value))
+            engine.core.reply(self, *engine.packers[self.protocol].pack(value))
         except (SerializationError, MessageTooLargeError) as error:
             reason = f'{self.name}() ran, but {error}'
             engine.core.fail(self, f'pseud.{type(error).__name__}', reason)

@@ -27,7 +27,8 @@ from .guard import Guard
 from .interfaces import IAuthenticationBackend, IHeartbeatBackend
 from .links import ClientLink, ServerLink
 from .native import get_ident
-from .packer import PackerV1, PackerV2
+from .packer import PackerV2
+from .packer_v1 import PackerV1
 from .plugins import plugin
 from .pump import Link
 from .roster import Roster
@@ -268,8 +269,8 @@ class Engine:
             if peer is None and self._refusals and self._all_refused():
                 raise self._refused()
             protocol = self.settings.protocol if peer is None else peer.protocol
-            body = self.packers[protocol].pack_call(args, kwargs)
-            result.call_id = core.call(peer, name, body, (), timeout, now, result)
+            body, buffers = self.packers[protocol].pack_call(args, kwargs)
+            result.call_id = core.call(peer, name, body, buffers, timeout, now, result)
         except PseudError as error:
             result.set_exception(error)
             return result

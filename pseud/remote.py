@@ -77,7 +77,7 @@ def dump(error: BaseException, packer: PackerV2, protocol: int, *, show: bool) -
     # as they are, or with text for those that can not travel, or none
     for attempt in (args, tuple(_argument(arg, packer) for arg in args)):
         try:
-            fields['args'] = packer.pack(attempt)
+            fields['args'] = packer.pack_inline(attempt)
             break
         except errors.SerializationError:
             continue
@@ -99,7 +99,7 @@ def _arguments(error: BaseException) -> tuple[Any, ...]:
 
 def _argument(value: Any, packer: PackerV2) -> Any:
     try:
-        packer.pack(value)
+        packer.pack_inline(value)
     except errors.SerializationError:
         return _safely(repr, value)
     return value

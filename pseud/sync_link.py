@@ -13,7 +13,8 @@ from ._core.endpoint import Endpoint
 from ._core.events import Event
 from ._core.peer import Peer
 from .errors import PseudError, RemoteProtocolError
-from .packer import PackerV1, PackerV2
+from .packer import PackerV2
+from .packer_v1 import PackerV1
 from .pump import POLLIN, connect, open_socket, read_frames, send_payload
 from .settings import Settings
 
@@ -126,12 +127,12 @@ class SyncLink:
         Raises:
             PseudError: the call was not made; the link may be used again.
         """
-        body = self.packer.pack_call(args, kwargs)
+        body, buffers = self.packer.pack_call(args, kwargs)
         peer = self.peer
         assert peer is not None
         now = monotonic()
         left = None if deadline is None else deadline - now
-        call_id = self.core.call(peer, name, body, (), left, now, self)
+        call_id = self.core.call(peer, name, body, buffers, left, now, self)
         self.core.pending[call_id] = (self, deadline, peer, name, timeout)
         payload = self.core.take(peer, now)
         try:

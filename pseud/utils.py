@@ -1,5 +1,6 @@
-"""Registering functions and plugins."""
+"""Registering functions, classes and plugins."""
 
+from ._values.classes import register_type
 from .plugins import (
     register_auth_backend,
     register_heartbeat_backend,
@@ -14,5 +15,6 @@ __all__ = [
     'register_heartbeat_backend',
     'register_predicate',
     'register_rpc',
+    'register_type',
     'registry',
 ]

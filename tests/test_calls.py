@@ -215,14 +215,6 @@ def test_datetimes_with_a_zone(net):
 
 
 @scenario
-def test_buffers_arrive_as_bytes(net):
-    server, client = net.pair()
-    server.register_rpc(same)
-    assert (yield client.same(bytearray(b'abc'))) == b'abc'
-    assert (yield client.same(memoryview(b'abc'))) == b'abc'
-
-
-@scenario
 def test_large_values(net, transport):
     server, client = net.pair(transport)
     server.register_rpc(same)
@@ -241,7 +233,7 @@ def test_arguments_that_can_not_travel(net):
         (((1, thing), {}), r'args\[1\] can not be packed: it is a object'),
         (((), {'a': [1, {'when': thing}]}), r"kwargs\['a'\]\[1\]\['when'\]"),
         ((([0, (1, {2: thing})],), {}), r'args\[0\]\[1\]\[1\]\[2\]'),
-        (((2**64,), {}), r'args\[0\] can not be packed: it is a int'),
+        (((iter([1]),), {}), r'args\[0\] can not be packed: it is a list_iterator'),
     ]
     for (args, kwargs), where in cases:
         yield from net.raises(

@@ -16,7 +16,9 @@ ROOT = pathlib.Path(pseud.__file__).parent
 LAYERS = [
     'errors _version native',
     '_core',
-    'interfaces current settings guard packer',
+    '_values',
+    'packer',
+    'packer_v1 interfaces current settings guard',
     'registry remote caller monitor roster sender zap',
     'plugins pump dispatch',
     'links sync_link predicate heartbeat auth utils',

@@ -1,0 +1,266 @@
+"""Classes of the user that travel: registered once, on both sides, under one name."""
+
+import dataclasses
+import enum
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+from .types import BASES, NATIVE
+
+__all__ = [
+    'OBJECT',
+    'RegisteredType',
+    'UnknownValue',
+    'find_class',
+    'find_name',
+    'register_type',
+]
+
+C = TypeVar('C', bound=type)
+
+# Code of the mark of their instances.
+OBJECT = 127
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UnknownValue:
+    """What arrives in place of a value whose class is not registered here.
+
+    It can be sent on: it arrives as what it was where the class is known.
+
+    Attributes:
+        name: under which the class is registered where the value came from; for a type
+            that a later pseud has and this one has not, ``pseud:`` and its code.
+        state: what the class's ``pack`` made of the value.
+    """
+
+    name: str
+    state: Any
+
+
+class RegisteredType:
+    """A class with its name on the wire, and how instances become states and back."""
+
+    __slots__ = ('cls', 'name', 'pack', 'unpack')
+
+    def __init__(
+        self,
+        cls: type,
+        name: str,
+        pack: Callable[[Any], Any],
+        unpack: Callable[[Any], Any],
+    ) -> None:
+        self.cls = cls
+        self.name = name
+        self.pack = pack
+        self.unpack = unpack
+
+
+_by_class: dict[type, RegisteredType] = {}
+_by_name: dict[str, RegisteredType] = {}
+
+find_class = _by_class.get
+find_name = _by_name.get
+
+
+@overload
+def register_type(
+    cls: C,
+    *,
+    name: str | None = None,
+    pack: Callable[[Any], Any] | None = None,
+    unpack: Callable[[Any], Any] | None = None,
+) -> C: ...
+
+
+@overload
+def register_type(
+    cls: None = None,
+    *,
+    name: str | None = None,
+    pack: Callable[[Any], Any] | None = None,
+    unpack: Callable[[Any], Any] | None = None,
+) -> Callable[[C], C]: ...
+
+
+def register_type(
+    cls: type | None = None,
+    *,
+    name: str | None = None,
+    pack: Callable[[Any], Any] | None = None,
+    unpack: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Let instances of a class travel; a decorator, with or without arguments.
+
+    Both sides register the class, under the same name.  Dataclasses, attrs classes,
+    enums, named tuples, subclasses of the builtin types and classes whose instances have
+    nothing but attributes need no more than that:
+
+    =====================  ===========================  ==================================
+    kind                   what travels                 made by
+    =====================  ===========================  ==================================
+    dataclass, attrs       fields by name               ``cls(...)``, so ``__init__`` and
+                                                        ``__post_init__`` check them;
+                                                        fields without init are set
+    enum; flag             name; value                  ``cls[name]``; ``cls(value)``
+    named tuple            fields                       ``cls(*fields)``
+    subclass of a builtin  the builtin value            ``cls(value)``
+    other                  ``__getstate__()``:          ``cls.__new__(cls)``, then
+                           attributes, slots            ``__setstate__`` or attributes;
+                                                        ``__init__`` does not run
+    =====================  ===========================  ==================================
+
+    Args:
+        cls: the class.  Its subclasses are classes of their own.
+        name: on the wire; the module's and the class's by default, so a class of a
+            program's main module may need one.
+        pack: makes of an instance something that travels.
+        unpack: makes an instance of that; must check it, it may come from anyone.
+
+    Returns:
+        ``cls``, or the decorator when it was left out.
+
+    Raises:
+        TypeError: it is no class that this is for.
+        ValueError: the name is taken.
+    """
+
+    def register(cls: C) -> C:
+        entry = RegisteredType(cls, *_checked(cls, name, pack, unpack))
+        before = _by_name.get(entry.name)
+        if before is not None and not _same(before.cls, cls):
+            raise ValueError(
+                f'the name {entry.name!r} is taken by {before.cls!r}: '
+                "choose another, register_type(name='...')"
+            )
+        _by_name[entry.name] = _by_class[cls] = entry
+        return cls
+
+    return register if cls is None else register(cls)
+
+
+def _same(one: type, other: type) -> bool:
+    """Whether these are one class, perhaps of a module that was loaded again."""
+    return one is other or (
+        (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
+    )
+
+
+def _checked(cls: Any, name: Any, pack: Any, unpack: Any) -> tuple[str, Any, Any]:
+    if not isinstance(cls, type):
+        raise TypeError(f'register_type takes a class, not {cls!r:.80}')
+    if issubclass(cls, BaseException):
+        raise TypeError(f'{cls!r} is an exception: use register_exception')
+    if cls in NATIVE or cls in BASES or cls in (object, type, bool, memoryview):
+        raise TypeError(f'{cls!r} is not to be registered: it is one of Python')
+    if name is None:
+        name = f'{cls.__module__}.{cls.__qualname__}'
+    if not isinstance(name, str) or not name or name.startswith('pseud:'):
+        raise TypeError(f'name must be a str that is not empty, not {name!r:.80}')
+    if (pack is None) != (unpack is None):
+        raise TypeError(f'{cls!r}: give both pack and unpack, or neither')
+    if pack is None:
+        pack, unpack = _codec(cls)
+    return name, pack, unpack
+
+
+def _codec(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """How instances of a class travel that says nothing itself."""
+    if issubclass(cls, enum.Flag):
+        return (lambda value: value.value), cls
+    if issubclass(cls, enum.Enum):
+        return (lambda value: value.name), cls.__getitem__
+    if dataclasses.is_dataclass(cls):
+        return _dataclass(cls)
+    if hasattr(cls, '__attrs_attrs__'):
+        return _attrs(cls)
+    if issubclass(cls, tuple) and hasattr(cls, '_fields'):
+        return list, lambda state: cls(*_list(state))
+    for base, pack in BASES.items():
+        if issubclass(cls, base):
+            return pack, cls
+    return _plain(cls)
+
+
+def _dataclass(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    fields = dataclasses.fields(cls)
+    for pseudo in vars(cls).get('__dataclass_fields__', {}).values():
+        if pseudo not in fields and 'InitVar' in str(pseudo.type):
+            raise TypeError(
+                f'{cls!r} has the InitVar {pseudo.name!r}, which instances do not keep: '
+                'give register_type pack and unpack'
+            )
+    init = {field.name: field.name for field in fields if field.init}
+    rest = {field.name for field in fields if not field.init}
+    return _by_fields(cls, init, rest)
+
+
+def _attrs(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    fields = cls.__attrs_attrs__
+    init = {field.name: field.alias for field in fields if field.init}
+    rest = {field.name for field in fields if not field.init}
+    return _by_fields(cls, init, rest)
+
+
+def _by_fields(
+    cls: Any, init: dict[str, str], rest: set[str]
+) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Of a class whose ``__init__`` takes its fields.
+
+    Args:
+        init: field to argument.
+        rest: the fields that it does not take.
+    """
+    names = [*init, *rest]
+
+    def pack(value: Any) -> dict[str, Any]:
+        return {name: getattr(value, name) for name in names}
+
+    def unpack(state: Any) -> Any:
+        given = dict(state)
+        others = {name: given.pop(name) for name in rest if name in given}
+        for name in given:
+            if name not in init:
+                raise ValueError(f'it has no field {name!r:.80} here')
+        value = cls(**{init[name]: part for name, part in given.items()})
+        for name, part in others.items():
+            object.__setattr__(value, name, part)  # it may be frozen
+        return value
+
+    return pack, unpack
+
+
+def _plain(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Of a class whose instances are their attributes, as `copy` sees them."""
+    set_state = getattr(cls, '__setstate__', None)
+
+    def pack(value: Any) -> Any:
+        return value.__getstate__()
+
+    def unpack(state: Any) -> Any:
+        value = cls.__new__(cls)
+        if set_state is not None:
+            set_state(value, state)
+            return value
+        attributes, slots = state if type(state) is tuple else (state, None)
+        if attributes:
+            value.__dict__.update(_named(attributes))
+        for name, part in _named(slots or {}).items():
+            object.__setattr__(value, name, part)
+        return value
+
+    return pack, unpack
+
+
+def _named(attributes: Any) -> dict[str, Any]:
+    if type(attributes) is not dict or not all(
+        type(name) is str and name[:2] != '__' for name in attributes
+    ):
+        raise TypeError('attributes are a dict by name')
+    return attributes
+
+
+def _list(state: Any) -> list[Any]:
+    if type(state) is not list:
+        raise TypeError(f'a {type(state).__name__} where list belongs')
+    return state
