@@ -12,7 +12,7 @@ import msgpack
 from ._core.wire import Buffer
 from ._values import reader
 from ._values.unpackable import unpackable
-from ._values.writer import LIFT, SEARCH, Writer, holds_bytes, look
+from ._values.writer import LIFT, SCALARS, SEARCH, Writer, holds_bytes, look
 from .errors import SerializationError
 
 __all__ = ['PackerV2', 'TranslationTable']
@@ -42,6 +42,7 @@ class PackerV2:
                 raise ValueError(f'translation_table code {code!r} is not in 0..63')
             self._own[cls] = (code, pack)
             self._own_by_code[code] = unpack
+        self._pack_scalars = self.writer(self._own).pack
         # One is enough, unless packing a user's value packs another or lets others run.
         self._writers: list[Writer] = []
         self._extensions = 0
@@ -58,8 +59,14 @@ class PackerV2:
         Raises:
             SerializationError: names the argument that can not travel.
         """
-        args = list(args)
+        args = [*args]
         try:
+            if not kwargs:
+                for value in args:
+                    if type(value) not in SCALARS:
+                        break
+                else:
+                    return self._pack_scalars([args, kwargs]), ()
             seen = look(args)
             if kwargs and seen != LIFT:
                 seen = max(seen, look(kwargs.values()))
@@ -75,6 +82,8 @@ class PackerV2:
             SerializationError: names the part that can not travel.
         """
         try:
+            if type(value) in SCALARS:
+                return self._pack_scalars(value), ()
             return self._write(value, look((value,)))
         except Exception as error:
             raise unpackable({'result': value}, error, self._inline) from error

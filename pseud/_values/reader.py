@@ -91,6 +91,16 @@ class Reader:
             for at, part in parts:
                 kind = type(part)
                 if kind is list or kind is dict or kind is _Pairs:
+                    # most are leaves, which need no more than a look
+                    if kind is list:
+                        marked = len(part) > 0 and type(part[0]) is _Mark
+                        fields = part[1:] if marked else part
+                        if _ODD.isdisjoint(map(type, fields)):
+                            if marked:
+                                container[at] = self._marked(part[0].code, fields)
+                            continue
+                    elif kind is dict and _ODD.isdisjoint(map(type, part.values())):
+                        continue
                     above.append((container, parts, at))
                     container = part
                     parts = iter(part.items() if kind is dict else enumerate(part))

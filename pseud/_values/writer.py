@@ -11,7 +11,7 @@ from .arrays import ATTACHED, BYTES, pack_numpy
 from .classes import OBJECT, UnknownValue, find_class
 from .types import BASES, NATIVE, mark
 
-__all__ = ['LIFT', 'SEARCH', 'Writer', 'holds_bytes', 'look']
+__all__ = ['LIFT', 'SCALARS', 'SEARCH', 'Writer', 'holds_bytes', 'look']
 
 _OBJECT = mark(OBJECT)
 
@@ -21,7 +21,7 @@ MAX_BUFFERS = 1024
 FEW = 16
 
 NOTHING, SEARCH, LIFT = range(3)
-_SCALARS = frozenset((str, int, float, bool, type(None)))
+SCALARS = frozenset((str, int, float, bool, type(None)))
 _BYTES = frozenset((bytes, bytearray, memoryview))
 _LIFTED = _BYTES | {list, dict}
 
@@ -42,7 +42,7 @@ def look(values: Iterable[Any]) -> int:
     found = NOTHING
     for value in values:
         kind = type(value)
-        if kind in _SCALARS:
+        if kind in SCALARS:
             continue
         if kind in _BYTES:
             if kind is not bytes or len(value) >= LARGE:
@@ -141,7 +141,7 @@ class Writer:
                     return simple
                 return self.extension(simple)
         raise TypeError(
-            'none of the types that travel; pseud.register_type makes it one'
+            'none of the types that travel; pseud.register_type makes it one of them'
         )
 
     def attach(self, view: memoryview) -> bytes | int:
