@@ -142,6 +142,14 @@ class PackerV2:
         except Exception as error:
             raise _unpackable(self._find(value, 'result'), error) from error
 
+    def pack_inline(self, value: Any) -> bytes:
+        """A value all in one piece, to be part of another body.
+
+        Raises:
+            SerializationError: names the part that can not travel.
+        """
+        return self.pack(value)
+
     def _default(self, value: Any) -> Any:
         cls = type(value)
         own = self._own.get(cls)

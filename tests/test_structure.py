@@ -16,7 +16,8 @@ ROOT = pathlib.Path(pseud.__file__).parent
 LAYERS = [
     'errors _version native',
     '_core',
-    'interfaces current settings guard packer',
+    'interfaces current settings guard packer raisable',
+    'describe',
     'registry remote caller monitor roster sender zap',
     'plugins pump dispatch',
     'links sync_link predicate heartbeat auth utils',
