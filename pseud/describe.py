@@ -108,7 +108,7 @@ def _attributes(error: BaseException, packer: PackerV2) -> bytes | None:
     if not is_registered(cls):
         return None
     room, kept = MAX_PACKED, {}
-    for key, value in list(vars(error).items()):
+    for key, value in list(get_field(error, '__dict__').items()):
         packed = _pack({key: value}, packer) if may_travel(cls, key) else None
         if packed is not None and len(packed) <= room:
             room -= len(packed)

@@ -244,7 +244,7 @@ def build(
     error = base.__new__(cls, *args)
     base.__init__(error, *args)
     kept = {key: value for key, value in attributes.items() if may_travel(cls, key)}
-    vars(error).update(kept)
+    BaseException.__dict__['__dict__'].__get__(error).update(kept)
     return cast(Exception, error)
 
 

@@ -217,11 +217,13 @@ def _make(
         cls = ExceptionGroup
         if name != 'ExceptionGroup':
             notes.append(f'remote class: {name}')
-    error = _build(cls, args, message, members, fields, packer) if cls else None
+    error = None
+    if cls is not None:
+        error = _build(cls, args, message, members, fields, packer)
     if error is None:
         error = errors.make_remote_error(name, message, args)
     if notes:
-        vars(error)['__notes__'] = notes
+        get_field(error, '__dict__')['__notes__'] = notes
     return error
 
 
