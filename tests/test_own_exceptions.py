@@ -143,6 +143,10 @@ def test_classes_that_let_nothing_be_set(net):
     error = yield from net.raises(ValueError, fail(sent))
     assert error.__cause__ == Frozen(5)
     assert isinstance(error.__cause__.__cause__, pseud.RemoteTraceback)
+    sent = Frozen(6)
+    BaseException.__cause__.__set__(sent, KeyError('k'))
+    error = sent_and_read(sent)
+    assert (type(error), type(error.__cause__)) == (Frozen, KeyError)
 
 
 @scenario
@@ -219,6 +223,12 @@ def test_hostile_attributes(net, fields):
     error = yield from net.raises(OutOfStock, call)
     assert vars(error) == {}
     assert error.with_traceback(None) is error
+
+
+@pytest.mark.parametrize('name', ['ValueError', 'pseud.PseudError', 'a.B'])
+def test_only_registered_classes_get_attributes(name):
+    body = msgpack.packb({'type': name, 'attributes': PACKER.pack({'a': 1})})
+    assert not hasattr(remote.load(body, PACKER, 2), 'a')
 
 
 @pytest.mark.parametrize('name', [f'{__name__}.Garbled', f'{__name__}.Several'])
