@@ -33,6 +33,7 @@ from .errors import (
     UsageError,
     WrongThreadError,
 )
+from .raisable import register_exception
 from .sync import SyncClient
 
 if TYPE_CHECKING:  # gevent's have the same methods, and calls of either return Any
@@ -64,6 +65,7 @@ __all__ = [
     'UsageError',
     'WrongThreadError',
     '__version__',
+    'register_exception',
     'register_type',
 ]
 

@@ -10,6 +10,7 @@ from zope.interface import implementer
 from . import remote
 from ._core.peer import InboundCall
 from .current import CURRENT
+from .describe import class_name, text_of
 from .errors import MessageTooLargeError, SerializationError, ServiceNotFoundError
 from .interfaces import IJob
 from .registry import find_callable
@@ -96,9 +97,10 @@ class Job(InboundCall):
             engine.sender.flush_soon()
             return
         if not isinstance(error, Exception):  # cancelled from within, or worse
-            logger.warning('%s() ended with %r', self.name, error)
+            name, text = class_name(error), text_of(error)
+            logger.warning('%s() ended with %s: %s', self.name, name, text)
         else:
-            logger.debug('%s() raised %s', self.name, type(error).__name__)
+            logger.debug('%s() raised %s', self.name, class_name(error))
         body = remote.dump(
             error,
             engine.packers[self.protocol],

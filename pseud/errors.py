@@ -120,10 +120,15 @@ class RemoteError(PseudError):
         return self.message
 
     def __repr__(self) -> str:
-        return f'<RemoteError {self.type_name}: {self.message}>'
+        message = str(self.message)
+        if len(message) > 200:
+            message = message[:199] + '…'
+        return f'<RemoteError {self.type_name}: {message}>'
 
     def __reduce__(self) -> tuple[object, ...]:
-        return make_remote_error, (self.type_name, self.message, self.args)
+        # notes, and what else it was given, are in its state
+        made_of = (self.type_name, self.message, self.args)
+        return make_remote_error, made_of, vars(self)
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,133 +1,112 @@
 """Exceptions across the wire: what a function raised arrives as itself, or as its name.
 
-Only classes on an allow-list are ever raised here: the builtin exceptions and pseud's
-own.  A peer can not make us raise SystemExit, nor call anything that is no exception.
+With it travel its notes, its cause and context, and the members of groups: a tree, as a
+list with references by index.  Both directions are bounded and neither recurses.  What
+travels of one exception is the business of `describe`; which classes may be raised here,
+that of `raisable`.
 """
 
-import builtins
-import os
-import traceback
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgpack
 
 from . import errors
 from ._core import v1, wire
+from .describe import (
+    MAX_NOTES,
+    MAX_TEXT,
+    MAX_TRACEBACK,
+    class_name,
+    describe,
+    get_field,
+    set_field,
+    text_of,
+    traceback_of,
+)
 from .packer import PackerV2
+from .raisable import FATE, MAX_NAME, build, find, find_bare, is_registered, name_of
 
 __all__ = ['dump', 'load']
 
-# Text of a traceback and of a message, in characters; the end is what matters.
-MAX_TRACEBACK = 32 << 10
-MAX_MESSAGE = 8 << 10
-MAX_NAME = 256
-
-_HERE = os.path.dirname(__file__)
-
-# asyncio and generators give these a meaning of their own
-_NEVER = (StopIteration, StopAsyncIteration)
-
-_BUILTIN = {
-    name: cls
-    for name, cls in vars(builtins).items()
-    if isinstance(cls, type)
-    and issubclass(cls, Exception)
-    and not issubclass(cls, (*_NEVER, BaseExceptionGroup, SyntaxError))
-}
-_OWN = {
-    f'pseud.{name}': cls
-    for name, cls in vars(errors).items()
-    if isinstance(cls, type)
-    and issubclass(cls, errors.PseudError)
-    and cls not in (errors.RemoteError, errors.RemoteTraceback)
-}
-# These say whether *this* call ran.  Raised inside a function they speak of a call that
-# the function made, so they must not arrive as themselves.
-_FATE = (errors.NotSentError, errors.PeerLostError, errors.TimeoutError)
+# Exceptions of a tree, the raised one included.
+MAX_EXCEPTIONS = 64
 
 
-def type_name(error: BaseException) -> str:
-    """The name an exception's class has on the wire."""
-    cls = type(error)
-    if _BUILTIN.get(cls.__name__) is cls:
-        return cls.__name__
-    if isinstance(error, errors.RemoteError):
-        return error.type_name
-    if not isinstance(error, _FATE) and _OWN.get(f'pseud.{cls.__name__}') is cls:
-        return f'pseud.{cls.__name__}'
-    return f'{cls.__module__}.{cls.__qualname__}'.removeprefix('builtins.')
+# ---------------------------------------------------------------- to the wire
 
 
 def dump(error: BaseException, packer: PackerV2, protocol: int, *, show: bool) -> bytes:
     """The body of the ERROR that tells a caller what its function raised.
 
+    Whatever the exception's class does, there is a body.
+
     Args:
         error: the exception.
         packer: for its arguments.
         protocol: 1 or 2.
-        show: whether the caller may see the traceback.
+        show: whether the caller may see the traceback, and cause and context.
     """
-    name = type_name(error)
-    message = _text(error)
-    trace = _traceback(error) if show else None
+    try:
+        return _dump(error, packer, protocol, show)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # nobody answers the caller otherwise
+        name, why = (class_name(each) for each in (error, failure))
+        make = v1.encode_error if protocol == 1 else wire.error_body
+        return make(name, f'(no description: making it failed with {why})')
+
+
+def _dump(error: BaseException, packer: PackerV2, protocol: int, show: bool) -> bytes:
+    trace = traceback_of(error) if show else None
     if protocol == 1:
-        return v1.encode_error(name, message, trace)
-    fields: dict[str, Any] = {'type': name, 'message': message}
-    args = _arguments(error)
-    # as they are, or with text for those that can not travel, or none
-    for attempt in (args, tuple(_argument(arg, packer) for arg in args)):
-        try:
-            fields['args'] = packer.pack_inline(attempt)
-            break
-        except errors.SerializationError:
-            continue
+        return v1.encode_error(name_of(error), text_of(error), trace)
+    fields, *others = _flatten(error, packer, chains=show)
     if trace is not None:
         fields['traceback'] = trace
+    if others:
+        fields['others'] = others
     packed: bytes = msgpack.packb(fields, unicode_errors='surrogatepass')
     return packed
 
 
-def _arguments(error: BaseException) -> tuple[Any, ...]:
-    if isinstance(error, OSError) and len(error.args) == 2:
-        # it keeps the names of files apart
-        if error.filename2 is not None:
-            return (*error.args, error.filename, None, error.filename2)
-        if error.filename is not None:
-            return (*error.args, error.filename)
-    return error.args
+def _flatten(
+    error: BaseException, packer: PackerV2, chains: bool
+) -> list[dict[str, Any]]:
+    """The fields of each exception of a tree, that of ``error`` first."""
+    found = [error]
+    places = {id(error): 0}
+
+    def refer(others: Iterable[Any]) -> list[int]:
+        for other in others:
+            if id(other) not in places and len(found) < MAX_EXCEPTIONS:
+                places[id(other)] = len(found)
+                found.append(other)
+        return [places[id(other)] for other in others if id(other) in places]
+
+    described = []
+    for each in found:  # which grows meanwhile: what is nearer comes first
+        fields = describe(each, packer)
+        described.append(fields)
+        if issubclass(type(each), BaseExceptionGroup):
+            members = get_field(each, 'exceptions', BaseExceptionGroup)
+            fields['group'] = refer(members)
+            if missing := len(members) - len(fields['group']):
+                notes = [f'{missing} more sub-exceptions', *fields.get('notes', ())]
+                fields['notes'] = notes[:MAX_NOTES]
+        if chains:
+            for field in ('cause', 'context'):
+                other = get_field(each, f'__{field}__')
+                # the text of a RemoteTraceback is part of our traceback already
+                if other is not None and type(other) is not errors.RemoteTraceback:
+                    for at in refer([other]):
+                        fields[field] = at
+            if get_field(each, '__suppress_context__'):
+                fields['suppress'] = True
+    return described
 
 
-def _argument(value: Any, packer: PackerV2) -> Any:
-    try:
-        packer.pack_inline(value)
-    except errors.SerializationError:
-        return _safely(repr, value)
-    return value
-
-
-def _safely(function: Any, value: Any) -> str:
-    try:
-        return str(function(value))[:MAX_MESSAGE]
-    except Exception as error:
-        return (
-            f'<{type(value).__name__}, whose text failed with {type(error).__name__}>'
-        )
-
-
-def _text(error: BaseException) -> str:
-    return _safely(str, error)
-
-
-def _traceback(error: BaseException) -> str:
-    """The traceback from where the user's code begins."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_HERE):
-        frame = frame.tb_next
-    try:
-        lines = traceback.format_exception(type(error), error, frame)
-    except Exception as failure:
-        return f'(no traceback: formatting it failed with {type(failure).__name__})'
-    return ''.join(lines)[-MAX_TRACEBACK:]
+# ---------------------------------------------------------------- from the wire
 
 
 def load(body: wire.Buffer, packer: PackerV2, protocol: int) -> Exception:
@@ -135,36 +114,154 @@ def load(body: wire.Buffer, packer: PackerV2, protocol: int) -> Exception:
     try:
         value = msgpack.unpackb(body, strict_map_key=False, unicode_errors='replace')
         fields = _fields_v1(value) if protocol == 1 else value
-        name, message = str(fields['type'])[:MAX_NAME], str(fields.get('message') or '')
-        packed, trace = fields.get('args'), fields.get('traceback')
+        if not _is_readable(fields):
+            raise ValueError('it is not a map with a type')
+        error = _rebuild(fields, packer)
+        trace = fields.get('traceback')
+        if isinstance(trace, str) and trace:
+            _hang(error, errors.RemoteTraceback(trace[-MAX_TRACEBACK:]))
+        return error
     except Exception as problem:
         return errors.RemoteProtocolError(
-            f'the call failed, and the description of the error can not be read: {problem}'
+            'the call failed, and the description of the error can not be read: '
+            f'{problem!s:.200}'
         )
-    error = _make(name, message[:MAX_MESSAGE], packed, packer)
-    if isinstance(trace, str) and trace:
-        error.__cause__ = errors.RemoteTraceback(trace[-MAX_TRACEBACK:])
-    return error
 
 
 def _fields_v1(value: Any) -> dict[str, Any]:
     name, message, trace = value
-    if f'pseud.{name}' in _OWN and name not in _BUILTIN:
-        name = f'pseud.{name}'
-    return {'type': name, 'message': message, 'traceback': trace}
+    return {'type': find_bare(name), 'message': message, 'traceback': trace}
 
 
-def _make(name: str, message: str, packed: Any, packer: PackerV2) -> Exception:
+def _is_readable(fields: Any) -> bool:
+    return type(fields) is dict and type(fields.get('type')) is str
+
+
+def _rebuild(fields: dict[str, Any], packer: PackerV2) -> Exception:
+    """The exception, and those it refers to."""
+    others = fields.get('others')
+    if type(others) is not list:
+        others = []
+    entries = [fields, *others[: MAX_EXCEPTIONS - 1]]
+    built: dict[int, Exception] = {}
+    for at, links in _order(entries):
+        members = [built[to] for field, to in links if field == 'group']
+        error = built[at] = _make(entries[at], members, packer, nested=at > 0)
+        for field, to in links:
+            if field != 'group':
+                set_field(error, f'__{field}__', built[to])
+        # setting a cause sets this as well
+        set_field(error, '__suppress_context__', entries[at].get('suppress') is True)
+    return built[0]
+
+
+Links = list[tuple[str, int]]
+
+
+def _order(entries: list[Any]) -> Iterator[tuple[int, Links]]:
+    """In what order to build exceptions, each with its references to those before.
+
+    A reference that closes a circle is left out, as programs that follow chains do not
+    expect one; so is that to a member of two groups, as what walks through groups would
+    take exponential time.
+    """
+    seen, members = {0}, set()
+    under_way: dict[int, tuple[Links, Iterator[tuple[str, int]]]]
+    under_way = {0: ([], _references(entries, 0))}
+    while under_way:
+        at, (links, references) = next(reversed(under_way.items()))
+        for field, to in references:  # goes on where it stopped
+            if to in under_way or (field == 'group' and to in members):
+                continue
+            if field == 'group':
+                members.add(to)
+            links.append((field, to))
+            if to not in seen:
+                seen.add(to)
+                under_way[to] = ([], _references(entries, to))
+                break
+        else:
+            del under_way[at]
+            yield at, links
+
+
+def _references(entries: list[Any], at: int) -> Iterator[tuple[str, int]]:
+    """What one exception refers to, as far as it is there."""
+    group = entries[at].get('group')
+    wanted = (
+        [('group', to) for to in group[:MAX_EXCEPTIONS]] if type(group) is list else []
+    )
+    wanted += [(field, entries[at].get(field)) for field in ('cause', 'context')]
+    for field, to in wanted:
+        if type(to) is int and 0 <= to < len(entries) and _is_readable(entries[to]):
+            yield field, to
+
+
+def _make(
+    fields: dict[str, Any], members: list[Exception], packer: PackerV2, nested: bool
+) -> Exception:
+    name, message = fields['type'][:MAX_NAME], fields.get('message')
+    message = message[:MAX_TEXT] if isinstance(message, str) else ''
+    notes = fields.get('notes')
+    notes = notes[:MAX_NOTES] if isinstance(notes, list) else []
+    notes = [note[:MAX_TEXT] for note in notes if isinstance(note, str)]
     args: tuple[Any, ...] = (message,) if message else ()
-    if isinstance(packed, bytes):
-        try:
-            args = tuple(packer.unpack(packed))
-        except (errors.SerializationError, TypeError):
-            pass
-    cls = _BUILTIN.get(name) or _OWN.get(name)
+    sent = _unpack(fields.get('args'), packer)
+    if isinstance(sent, list | tuple):
+        args = tuple(sent)
+    cls = find(name)
+    if nested and cls is not None and issubclass(cls, FATE):
+        # only of the call itself may it be said whether it ran
+        name, cls = f'pseud.errors.{cls.__name__}', None
+    if members and cls is None:
+        cls = ExceptionGroup
+        if name != 'ExceptionGroup':
+            notes.append(f'remote class: {name}')
+    error = None
     if cls is not None:
-        try:
-            return cls(*args)
-        except Exception:  # its arguments do not fit: its name still travels
-            pass
-    return errors.make_remote_error(name, message, args)
+        error = _build(cls, args, message, members, fields, packer)
+    if error is None:
+        error = errors.make_remote_error(name, message, args)
+    if notes:
+        get_field(error, '__dict__')['__notes__'] = notes
+    return error
+
+
+def _build(
+    cls: type[Exception],
+    args: tuple[Any, ...],
+    message: str,
+    members: list[Exception],
+    fields: dict[str, Any],
+    packer: PackerV2,
+) -> Exception | None:
+    """An exception of a known class; None if what came does not fit it."""
+    if issubclass(cls, BaseExceptionGroup):
+        text = args[0] if args and isinstance(args[0], str) else message
+        args = (text, members)
+    attributes = _unpack(fields.get('attributes'), packer) if is_registered(cls) else {}
+    try:
+        return build(cls, args, attributes if isinstance(attributes, dict) else {})
+    except Exception:  # its name still travels
+        return None
+
+
+def _unpack(packed: Any, packer: PackerV2) -> Any:
+    if not isinstance(packed, bytes):
+        return None
+    try:
+        return packer.unpack(packed)
+    except errors.SerializationError:
+        return None
+
+
+def _hang(error: BaseException, trace: errors.RemoteTraceback) -> None:
+    """Put the remote traceback, which is that of the whole chain, at the chain's end."""
+    while True:
+        following = get_field(error, '__cause__')
+        if following is None and not get_field(error, '__suppress_context__'):
+            following = get_field(error, '__context__')
+        if following is None:
+            break
+        error = following
+    set_field(error, '__cause__', trace)

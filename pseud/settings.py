@@ -29,7 +29,9 @@ class Settings:
         translation_table: ``{code: (class, pack, unpack)}``, codes 0-63.
         protocol: 1 to speak as pseud 1.x does, to servers that know no better.
         limits: see `pseud.Limits`.
-        show_tracebacks: whether callers see the tracebacks of what fails here.
+        show_tracebacks: whether callers see the tracebacks of what fails here.  Without,
+            they see no ``__cause__`` and ``__context__`` either, as these tell how this
+            side is made; messages, arguments, notes and the members of groups stay.
         heartbeat_interval: seconds between the transport's signs of life, 0 for none; a
             peer that is silent for four times as long is lost.
         linger: seconds that what was sent last may take to leave after closing.

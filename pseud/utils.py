@@ -1,4 +1,4 @@
-"""Registering functions, classes and plugins."""
+"""Registering functions, classes, exceptions and plugins."""
 
 from ._values.classes import register_type
 from .plugins import (
@@ -6,12 +6,14 @@ from .plugins import (
     register_heartbeat_backend,
     register_predicate,
 )
+from .raisable import register_exception
 from .registry import create_local_registry, get_rpc_callable, register_rpc, registry
 
 __all__ = [
     'create_local_registry',
     'get_rpc_callable',
     'register_auth_backend',
+    'register_exception',
     'register_heartbeat_backend',
     'register_predicate',
     'register_rpc',

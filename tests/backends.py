@@ -185,6 +185,23 @@ class Net:
         assert not closing.is_alive(), 'an ØMQ socket was left open'
 
 
+def failing(net, *, with_='raise_', **settings):
+    """A client of a server whose function raises what it is told to."""
+    server, client = net.pair(**settings)
+    errors = []
+
+    def raise_():
+        raise errors.pop()
+
+    server.register_rpc(raise_, name=with_)
+
+    def fail(error):
+        errors.append(error)
+        return client.call(with_)
+
+    return fail
+
+
 def left_over(rpc):
     """What a client or server that was stopped still keeps: names of it."""
     if isinstance(rpc, SyncClient):

@@ -23,9 +23,9 @@ PLAIN = {'NO_TORNADO': None}
 DOCS = [*sorted((ROOT / 'docs').rglob('*.rst')), *sorted((ROOT / 'docs').rglob('*.md'))]
 DOCS = [path for path in DOCS if '_build' not in path.parts]
 DOCUMENTED = [
-    'auth', 'caller', 'current', 'dispatch', 'engine', 'errors', 'guard', 'heartbeat',
-    'interfaces', 'packer', 'plugins', 'predicate', 'registry', 'remote', 'rpc',
-    'settings', 'sync', 'sync_link', 'utils', 'zap',
+    'auth', 'caller', 'current', 'describe', 'dispatch', 'engine', 'errors', 'guard',
+    'heartbeat', 'interfaces', 'packer', 'plugins', 'predicate', 'raisable', 'registry',
+    'remote', 'rpc', 'settings', 'sync', 'sync_link', 'utils', 'zap',
 ]  # fmt: skip
 
 

@@ -77,16 +77,19 @@ def test_an_error_larger_than_its_caller_accepts(net):
         yield go.wait()
         return 'done'
 
-    def fail(size):
-        raise ValueError(bytes(size))
+    def fail(notes):  # arguments are cut
+        error = ValueError(bytes(4 << 20))
+        for _ in range(notes):
+            error.add_note('x' * 8000)
+        raise error
 
     server, address = net.serve()
     server.register_rpc(net.handler(wait), name='wait')
     server.register_rpc(fail)
     client = net.client(address, limits=pseud.Limits(max_message=100_000))
-    yield from net.raises(ValueError, client.fail(10))
+    yield from net.raises(ValueError, client.fail(1))
     waiting = client.wait()
-    error = yield from net.raises(pseud.MessageTooLargeError, client.fail(4 << 20))
+    error = yield from net.raises(pseud.MessageTooLargeError, client.fail(20))
     assert 'fail() raised something of' in str(error)
     go.set()
     assert (yield waiting) == 'done'
