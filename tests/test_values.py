@@ -2,8 +2,10 @@
 
 import collections
 import datetime
+import decimal
 import enum
 import gc
+import re
 import zoneinfo
 
 import numpy
@@ -338,6 +340,13 @@ REFUSED = [
     (ValueError, 'register_exception'),
     (dict, 'one of Python'),
     (datetime.datetime, 'one of Python'),
+    (type('Span', (datetime.timedelta,), {}), 'give register_type pack and unpack'),
+    (type('Price', (decimal.Decimal,), {}), 'give register_type pack and unpack'),
+    (type('Queue', (collections.deque,), {}), 'give register_type pack and unpack'),
+    (type('Table', (collections.defaultdict,), {}), 'pack and unpack'),
+    (type('Grid', (numpy.ndarray,), {}), 'pack and unpack'),
+    (numpy.ndarray, 'pack and unpack'),
+    (re.Pattern, 'pack and unpack'),
 ]
 
 

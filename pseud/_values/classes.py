@@ -1,5 +1,6 @@
 """Classes of the user that travel: registered once, on both sides, under one name."""
 
+import collections
 import dataclasses
 import enum
 from collections.abc import Callable
@@ -17,6 +18,11 @@ __all__ = [
 ]
 
 C = TypeVar('C', bound=type)
+
+# Made by a class statement, or nearly so (Py_TPFLAGS_HEAPTYPE).
+_HEAP_TYPE = 1 << 9
+# Py_TPFLAGS_DISALLOW_INSTANTIATION
+_NOT_BY_CALL = 1 << 7
 
 # Code of the mark of their instances.
 OBJECT = 127
@@ -107,7 +113,8 @@ def register_type(
     subclass of a builtin  the builtin value            ``cls(value)``
     other                  ``__getstate__()``:          ``cls.__new__(cls)``, then
                            attributes, slots            ``__setstate__`` or attributes;
-                                                        ``__init__`` does not run
+                                                        ``__init__`` does not run; not for
+                                                        subclasses of types made in C
     =====================  ===========================  ==================================
 
     Args:
@@ -177,9 +184,22 @@ def _codec(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     if issubclass(cls, tuple) and hasattr(cls, '_fields'):
         return list, lambda state: cls(*_list(state))
     for base, pack in BASES.items():
-        if issubclass(cls, base):
+        if issubclass(cls, base) and not issubclass(cls, collections.defaultdict):
             return pack, cls
+    _check_plain(cls)
     return _plain(cls)
+
+
+def _check_plain(cls: type) -> None:
+    """Refuse a class whose instances have more to them than Python attributes."""
+    for base in cls.__mro__[:-1]:
+        new = vars(base).get('__new__')
+        made_in_c = not base.__flags__ & _HEAP_TYPE or base.__flags__ & _NOT_BY_CALL
+        if made_in_c or type(new) is type(object.__new__):
+            raise TypeError(
+                f'{cls!r} is built on {base!r}, which keeps its values where nothing but '
+                'its own functions reach them: give register_type pack and unpack'
+            )
 
 
 def _dataclass(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:

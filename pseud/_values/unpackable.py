@@ -33,7 +33,8 @@ def unpackable(
                 )
             text = f'it is a {_name(type(value))}, {failure}'
             return SerializationError(f'{path} can not be packed: {text}')
-    return SerializationError(f'can not be packed: {error}')
+    # together, but not one by one: they are nested as deeply as values can be
+    return SerializationError(f'{", ".join(values)} can not be packed: {error}')
 
 
 def _name(cls: type) -> str:
