@@ -134,10 +134,11 @@ class PackerV2:
         Raises:
             SerializationError: it is not the body of a call.
         """
-        try:
-            args, kwargs = self.unpack(body, buffers)
-        except (TypeError, ValueError):
-            args = kwargs = None
+        value = self.unpack(body, buffers)
+        args: Any = None
+        kwargs: Any = None
+        if type(value) in _SEQUENCES and len(value) == 2:
+            args, kwargs = value
         if (
             type(args) not in _SEQUENCES
             or type(kwargs) is not dict
@@ -162,13 +163,11 @@ class PackerV2:
                 value = msgpack.unpackb(
                     body,
                     ext_hook=self._on_extension,
-                    strict_map_key=False,
                     unicode_errors='surrogatepass',
                     timestamp=3,
                 )
-            except TypeError:  # a key with a mark can not be hashed yet
-                if self._extensions == before:
-                    raise
+            except (TypeError, ValueError):
+                # a key that is neither str nor bytes: not to be hashed without a look
                 value = msgpack.unpackb(
                     body,
                     ext_hook=self._on_extension,
@@ -177,8 +176,9 @@ class PackerV2:
                     unicode_errors='surrogatepass',
                     timestamp=3,
                 )
-            if self._extensions == before:
-                return value
+            else:
+                if self._extensions == before:
+                    return value
             return reader.Reader(self._own_by_code, buffers).read(value)
         except Exception as error:  # msgpack's, and those of the user's own types
             raise SerializationError(

@@ -7,7 +7,8 @@ import msgpack
 
 from ._core.wire import Buffer
 from ._values.arrays import ATTACHED
-from ._values.types import BASES, check_hashes
+from ._values.hashes import check_hashes
+from ._values.types import BASES
 from ._values.writer import Writer
 from .errors import SerializationError
 from .packer import PackerV2

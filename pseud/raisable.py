@@ -235,6 +235,7 @@ def build(
     Raises:
         Exception: the arguments do not fit.
     """
+    _check_arguments(cls, args)
     if not is_registered(cls):
         return cls(*args)
     # `__base__` is the one whose memory layout it has; no `__init__`, `__new__` of users
@@ -246,6 +247,20 @@ def build(
     kept = {key: value for key, value in attributes.items() if may_travel(cls, key)}
     BaseException.__dict__['__dict__'].__get__(error).update(kept)
     return cast(Exception, error)
+
+
+def _check_arguments(cls: type[Exception], args: tuple[Any, ...]) -> None:
+    """CPython's ``str()`` of these looks at the object wherever they point to."""
+    if issubclass(cls, UnicodeError) and cls is not UnicodeError and len(args) >= 4:
+        start, end = args[-3:-1]
+        text = args[-4]
+        if (
+            type(text) not in (str, bytes, bytearray)
+            or type(start) is not int
+            or type(end) is not int
+            or not 0 <= start <= end <= len(text)
+        ):
+            raise ValueError(f'a {cls.__name__} that points elsewhere')
 
 
 def may_travel(cls: type, key: Any) -> bool:

@@ -112,7 +112,7 @@ def _flatten(
 def load(body: wire.Buffer, packer: PackerV2, protocol: int) -> Exception:
     """The exception to raise for the body of an ERROR; never raises itself."""
     try:
-        value = msgpack.unpackb(body, strict_map_key=False, unicode_errors='replace')
+        value = msgpack.unpackb(body, unicode_errors='replace', timestamp=3)
         fields = _fields_v1(value) if protocol == 1 else value
         if not _is_readable(fields):
             raise ValueError('it is not a map with a type')

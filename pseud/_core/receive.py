@@ -27,6 +27,10 @@ _CALL, _RESULT = wire.CALL, wire.RESULT
 # Characters of a function's name; it stands in error messages, too.
 MAX_NAME = 1024
 
+# What HELLO and WELCOME state and we keep, and the characters of it.
+_STATED = frozenset(('name', 'agent', 'max_message', 'max_calls', 'lockstep'))
+MAX_AGENT = 256
+
 
 def receive(
     endpoint: 'Endpoint', peer: Peer, payload: Sequence[Buffer], now: float
@@ -304,7 +308,12 @@ def _on_welcome(
 def _note_hello(peer: Peer, fields: Any) -> None:
     if type(fields) is not dict:
         raise RemoteProtocolError(f'HELLO holds {_name(fields)}, not a map')
-    peer.hello = fields
+    # no more of it than is known: it stays as long as the peer
+    peer.hello = {
+        name: value[:MAX_AGENT] if type(value) is str else value
+        for name, value in fields.items()
+        if name in _STATED and type(value) in (str, int, bool)
+    }
     if fields.get('lockstep') is True:
         peer.lockstep = peer.closed = True
     size, calls = fields.get('max_message'), fields.get('max_calls')

@@ -37,6 +37,8 @@ _SCALAR = mark(100)
 
 # Characters of the name of a numpy type that is not made of others.
 MAX_DTYPE = 64
+# Of an array; numpy's own limit.
+MAX_DIMENSIONS = 64
 
 
 def _pack_bytearray(value: bytearray, attach: Attach) -> list[Any]:
@@ -95,6 +97,8 @@ def pack_numpy(value: Any, attach: Attach) -> list[Any] | None:
     if isinstance(value, numpy.ndarray):
         return _pack_ndarray(numpy, value, attach)
     if isinstance(value, numpy.generic):
+        if not value.dtype.itemsize:  # an empty str_ or bytes_
+            value = numpy.array(value)
         return [_SCALAR, _describe(numpy, value.dtype), value.tobytes()]
     return None
 
@@ -103,6 +107,8 @@ def _pack_ndarray(numpy: Any, value: Any, attach: Attach) -> list[Any]:
     if hasattr(value, 'mask'):
         raise TypeError('send its data and its mask as two arrays')
     value = numpy.asarray(value)
+    if not value.dtype.itemsize:  # empty strings: numpy makes no others of that type
+        value = numpy.array(value.tolist(), value.dtype).reshape(value.shape)
     description = _describe(numpy, value.dtype)
     order = 'C'
     flat = value
@@ -121,7 +127,7 @@ def _pack_ndarray(numpy: Any, value: Any, attach: Attach) -> list[Any]:
 
 def _describe(numpy: Any, dtype: Any) -> Any:
     form = numpy.lib.format
-    if not dtype.hasobject:
+    if not dtype.hasobject and dtype.itemsize:
         description = form.dtype_to_descr(dtype)
         if form.descr_to_dtype(description) == dtype:
             return description
@@ -133,7 +139,7 @@ def _dtype(numpy: Any, description: Any) -> Any:
     if type(description) is str and len(description) > MAX_DTYPE:
         raise ValueError('the name of a dtype is too long')
     dtype = numpy.lib.format.descr_to_dtype(description)
-    if dtype.hasobject:
+    if dtype.hasobject or not dtype.itemsize:
         raise ValueError(f'no dtype that travels: {dtype!s:.80}')
     return dtype
 
@@ -142,17 +148,20 @@ def _ndarray(fields: list[Any], take: Take) -> Any:
     description, shape, order, data = fields
     numpy = importlib.import_module('numpy')
     dtype = _dtype(numpy, description)
-    if type(shape) is not tuple or not all(
-        type(length) is int and length >= 0 for length in shape
-    ):
+    if type(shape) is not tuple or len(shape) > MAX_DIMENSIONS:
         raise TypeError('the shape of an array is a tuple of lengths')
+    for length in shape:
+        if type(length) is not int or not 0 <= length < 1 << 63:
+            raise TypeError('a length of an array is an int of 0 or more')
     buffer = take(data)
     if math.prod(shape) * dtype.itemsize != len(buffer):
         raise ValueError(f'{len(buffer)} bytes are no array {shape} of {dtype!s:.80}')
     if not buffer:
-        return numpy.empty(shape, dtype, order)
+        return numpy.zeros(shape, dtype, order)
     # a copy: its owner may write to it, and the frame goes
-    return numpy.ndarray(shape, dtype, buffer, order=order).copy('K')
+    made = numpy.ndarray(shape, dtype, buffer, order=order).copy('K')
+    _check_text(numpy, made)
+    return made
 
 
 def _scalar(fields: list[Any], take: Take) -> Any:
@@ -162,7 +171,20 @@ def _scalar(fields: list[Any], take: Take) -> Any:
     buffer = take(data)
     if dtype.itemsize != len(buffer):
         raise ValueError(f'{len(buffer)} bytes are no {dtype!s:.80}')
-    return numpy.ndarray((), dtype, bytes(buffer) or b'\0').copy()[()]
+    made = numpy.ndarray((), dtype, bytes(buffer)).copy()
+    _check_text(numpy, made)
+    return made[()]
+
+
+def _check_text(numpy: Any, made: Any) -> None:
+    """See that text is text: numpy looks when it is read, and then it is too late."""
+    for name in made.dtype.names or ():
+        _check_text(numpy, made[name])
+    if made.dtype.kind == 'U':
+        order = made.dtype.byteorder
+        points = numpy.ascontiguousarray(made).view(f'{order}u4')
+        if points.max(initial=0) > sys.maxunicode:
+            raise ValueError('text with what is no character')
 
 
 # code: from fields

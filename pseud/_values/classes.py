@@ -24,6 +24,9 @@ _HEAP_TYPE = 1 << 9
 # Py_TPFLAGS_DISALLOW_INSTANTIATION
 _NOT_BY_CALL = 1 << 7
 
+# Of the flags of one class: it keeps all that it ever made.
+MAX_COMBINATIONS = 1 << 16
+
 # Code of the mark of their instances.
 OBJECT = 127
 
@@ -174,20 +177,28 @@ def _checked(cls: Any, name: Any, pack: Any, unpack: Any) -> tuple[str, Any, Any
 def _codec(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     """How instances of a class travel that says nothing itself."""
     if issubclass(cls, enum.Flag):
-        return (lambda value: value.value), cls
+        return (lambda value: value.value), lambda state: _flag(cls, state)
     if issubclass(cls, enum.Enum):
-        return (lambda value: value.name), cls.__getitem__
+        return (lambda value: value.name), lambda state: cls[_exactly(state, str)]
     if dataclasses.is_dataclass(cls):
         return _dataclass(cls)
     if hasattr(cls, '__attrs_attrs__'):
         return _attrs(cls)
     if issubclass(cls, tuple) and hasattr(cls, '_fields'):
-        return list, lambda state: cls(*_list(state))
+        return list, lambda state: cls(*_exactly(state, list))
     for base, pack in BASES.items():
         if issubclass(cls, base) and not issubclass(cls, collections.defaultdict):
-            return pack, cls
+            return pack, _of_base(cls, base)
     _check_plain(cls)
     return _plain(cls)
+
+
+def _of_base(cls: Any, base: type) -> Callable[[Any], Any]:
+    """Makes an instance of a builtin value of that very type.
+
+    Of another, ``list(range(...))`` or ``bytearray(1 << 40)``, it might be huge.
+    """
+    return lambda state: cls(_exactly(state, base))
 
 
 def _check_plain(cls: type) -> None:
@@ -237,7 +248,7 @@ def _by_fields(
         return {name: getattr(value, name) for name in names}
 
     def unpack(state: Any) -> Any:
-        given = dict(state)
+        given = dict(_exactly(state, dict))
         others = {name: given.pop(name) for name in rest if name in given}
         for name in given:
             if name not in init:
@@ -273,14 +284,27 @@ def _plain(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
 
 
 def _named(attributes: Any) -> dict[str, Any]:
-    if type(attributes) is not dict or not all(
-        type(name) is str and name[:2] != '__' for name in attributes
-    ):
-        raise TypeError('attributes are a dict by name')
-    return attributes
+    for name in _exactly(attributes, dict):
+        if type(name) is not str or name[:2] == '__':
+            raise TypeError('attributes are a dict by name')
+    named: dict[str, Any] = attributes
+    return named
 
 
-def _list(state: Any) -> list[Any]:
-    if type(state) is not list:
-        raise TypeError(f'a {type(state).__name__} where list belongs')
+def _exactly(state: Any, kind: type) -> Any:
+    if type(state) is not kind:
+        raise TypeError(f'a {type(state).__name__} where {kind.__name__} belongs')
     return state
+
+
+def _flag(cls: Any, state: Any) -> Any:
+    """A combination of flags that have names: the class keeps each that was asked for."""
+    known = 0
+    for member in cls.__members__.values():
+        known |= member.value
+    if _exactly(state, int) & ~known:
+        raise ValueError(f'it has no flags {state:#x}')
+    kept = cls._value2member_map_
+    if state not in kept and len(kept) > MAX_COMBINATIONS:
+        raise ValueError('one more combination of flags than can be kept')
+    return cls(state)

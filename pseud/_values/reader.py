@@ -9,7 +9,8 @@ import msgpack
 from .._core.wire import Buffer
 from .arrays import NEEDS_NUMPY, TAKE
 from .classes import OBJECT, UnknownValue, find_name
-from .types import UNPACK, check_hashes
+from .hashes import check_hashes
+from .types import UNPACK
 
 __all__ = ['Reader', 'extension', 'pairs']
 
@@ -58,10 +59,16 @@ def extension(code: int, data: bytes) -> Any:
 
 
 def pairs(items: list[tuple[Any, Any]]) -> Any:
-    """msgpack's ``object_pairs_hook``, where keys need to be read."""
+    """msgpack's ``object_pairs_hook``, where keys are not just str and bytes."""
+    plain = True
     for key, _ in items:
-        if type(key) in _ODD:
+        kind = type(key)
+        if kind in _ODD:
             return _Pairs(chain.from_iterable(items))
+        if kind is not str and kind is not bytes:
+            plain = False
+    if not plain:
+        check_hashes([key for key, _ in items])
     return dict(items)
 
 
@@ -168,8 +175,8 @@ class Reader:
 
 
 def _object(name: Any, state: Any) -> Any:
-    if type(name) is not str:
-        raise TypeError('the name of a class is a str')
+    if type(name) is not str or name.startswith('pseud:'):
+        raise TypeError('the name of a class is a str, and not of those kept for pseud')
     registered = find_name(name)
     if registered is None:
         return UnknownValue(name, state)

@@ -10,22 +10,24 @@ import collections
 import datetime
 import decimal
 import fractions
+import functools
 import ipaddress
 import os
 import pathlib
 import uuid
 import zoneinfo
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgpack
+
+from .hashes import check_hashes
 
 __all__ = [
     'BASES',
     'NATIVE',
     'TUPLE',
     'UNPACK',
-    'check_hashes',
     'mark',
 ]
 
@@ -39,45 +41,23 @@ def mark(code: int) -> Any:
 
 TUPLE = mark(64)
 
-# Bits of the parts of a Fraction: to reduce it takes time that grows with their square.
-MAX_FRACTION = 1 << 15
-
-# Pairs of keys with the same hash in a set or dict: so many for each key, and some more.
-COLLISIONS_PER_KEY = 8
-SOME_COLLISIONS = 100
-
-
-def check_hashes(keys: Collection[Any]) -> None:
-    """See that keys can be put into a set or dict in time proportional to their number.
-
-    The hashes of tuples and numbers are no secret: who wants to can make thousands of
-    keys that have the same.  (Those of str and bytes are, and of 64-bit integers only a
-    few share one.)
-
-    Raises:
-        ValueError: they can not.
-        TypeError: one is not hashable.
-    """
-    counts = collections.Counter(map(hash, keys))
-    if len(counts) == len(keys):
-        return
-    pairs = sum(count * (count - 1) // 2 for count in counts.values() if count > 1)
-    if pairs > COLLISIONS_PER_KEY * len(keys) + SOME_COLLISIONS:
-        raise ValueError(
-            f'{len(keys)} keys of a set or dict have only {len(counts)} hashes'
-        )
+# Bits of the parts of a Fraction, which is reduced, and of a range, which is divided by its
+# step to know its length: that takes time that grows with their square.
+MAX_PART = 1 << 15
+# Bits of an int, and of what is calculated with as soon as it is made.
+MAX_INT = 1 << 20
 
 
 # ---------------------------------------------------------------- containers
 
 
 def _set(fields: Fields) -> set[Any]:
-    check_hashes(fields)
+    check_hashes(fields, of_set=True)
     return set(fields)
 
 
 def _frozenset(fields: Fields) -> frozenset[Any]:
-    check_hashes(fields)
+    check_hashes(fields, of_set=True)
     return frozenset(fields)
 
 
@@ -154,6 +134,17 @@ def _time(fields: Fields) -> datetime.time:
     return datetime.time(hour, minute, second, microsecond, zone, fold=fold)
 
 
+def _date(fields: Fields) -> datetime.date:
+    # not `*fields`: a date can be made of bytes, and then of any
+    year, month, day = fields
+    return datetime.date(year, month, day)
+
+
+def _timedelta(fields: Fields) -> datetime.timedelta:
+    days, seconds, microseconds = (_exactly(field, int) for field in fields)
+    return datetime.timedelta(days, seconds, microseconds)
+
+
 def _pack_timezone(value: datetime.timezone) -> Fields:
     # (offset,) or (offset, name): what the constructor takes, documented for pickling
     offset, *name = value.__getinitargs__()  # type: ignore[attr-defined]
@@ -174,8 +165,13 @@ def _pack_zoneinfo(value: zoneinfo.ZoneInfo) -> Fields:
 
 def _zoneinfo(fields: Fields) -> zoneinfo.ZoneInfo:
     (key,) = fields
+    return _zone(_exactly(key, str))
+
+
+@functools.lru_cache(maxsize=1024)  # the zones of the world; zoneinfo keeps 8
+def _zone(key: str) -> zoneinfo.ZoneInfo:
     try:
-        return zoneinfo.ZoneInfo(_exactly(key, str))
+        return zoneinfo.ZoneInfo(key)
     except zoneinfo.ZoneInfoNotFoundError:
         raise ValueError(
             f'this machine does not know the time zone {key[:80]!r}: '
@@ -187,13 +183,22 @@ def _zoneinfo(fields: Fields) -> zoneinfo.ZoneInfo:
 
 
 def _pack_int(value: int) -> Fields:
+    _check_bits(MAX_INT, value)
     size = value.bit_length() // 8 + 1
     return [value.to_bytes(size, 'big', signed=True)]
 
 
 def _int(fields: Fields) -> int:
     (data,) = fields
-    return int.from_bytes(_exactly(data, bytes), 'big', signed=True)
+    if len(_exactly(data, bytes)) > MAX_INT // 8 + 1:
+        raise ValueError(f'an int of more than {MAX_INT} bits')
+    return int.from_bytes(data, 'big', signed=True)
+
+
+def _check_bits(most: int, *parts: int) -> None:
+    for part in parts:
+        if _exactly(part, int).bit_length() > most:
+            raise ValueError(f'a number of more than {most} bits')
 
 
 def _complex(fields: Fields) -> complex:
@@ -207,21 +212,14 @@ def _decimal(fields: Fields) -> decimal.Decimal:
 
 
 def _pack_fraction(value: fractions.Fraction) -> Fields:
-    fields = [value.numerator, value.denominator]
-    _check_fraction(fields)
-    return fields
+    _check_bits(MAX_PART, value.numerator, value.denominator)
+    return [value.numerator, value.denominator]
 
 
 def _fraction(fields: Fields) -> fractions.Fraction:
-    _check_fraction(fields)
-    return fractions.Fraction(*fields)
-
-
-def _check_fraction(fields: Fields) -> None:
     numerator, denominator = fields
-    for part in (numerator, denominator):
-        if _exactly(part, int).bit_length() > MAX_FRACTION:
-            raise ValueError(f'a part of a Fraction has more than {MAX_FRACTION} bits')
+    _check_bits(MAX_PART, numerator, denominator)
+    return fractions.Fraction(numerator, denominator)
 
 
 # ---------------------------------------------------------------- the others
@@ -232,8 +230,14 @@ def _uuid(fields: Fields) -> uuid.UUID:
     return uuid.UUID(bytes=_exactly(data, bytes))
 
 
+def _pack_range(value: range) -> Fields:
+    _check_bits(MAX_PART, value.start, value.stop, value.step)
+    return [value.start, value.stop, value.step]
+
+
 def _range(fields: Fields) -> range:
     start, stop, step = fields
+    _check_bits(MAX_PART, start, stop, step)
     return range(start, stop, step)
 
 
@@ -300,7 +304,7 @@ NATIVE: dict[type, tuple[Any, Callable[[Any], Iterable[Any]]]] = {
     decimal.Decimal: (mark(75), lambda value: (str(value),)),
     fractions.Fraction: (mark(76), _pack_fraction),
     uuid.UUID: (mark(77), lambda value: (value.bytes,)),
-    range: (mark(78), lambda value: (value.start, value.stop, value.step)),
+    range: (mark(78), _pack_range),
     slice: (mark(79), lambda value: (value.start, value.stop, value.step)),
     type(...): (mark(80), lambda value: ()),
     pathlib.PosixPath: (mark(81), lambda value: ('posix', str(value))),
@@ -337,9 +341,9 @@ UNPACK: dict[int, Callable[[Fields], Any]] = {
     65: _set,
     66: _frozenset,
     67: _datetime,
-    68: lambda fields: datetime.date(*fields),
+    68: _date,
     69: _time,
-    70: lambda fields: datetime.timedelta(*fields),
+    70: _timedelta,
     71: _timezone,
     72: _zoneinfo,
     73: _int,

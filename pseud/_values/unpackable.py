@@ -10,6 +10,8 @@ __all__ = ['unpackable']
 
 # Characters: a path that gets longer ends where it is.
 MAX_PATH = 1000
+# Levels that are looked through; each packs the value once more, and it may be large.
+MAX_LEVELS = 20
 
 
 def unpackable(
@@ -54,7 +56,9 @@ def _innermost(
 ) -> tuple[str, Any, Exception]:
     """The part inside of which everything can be packed."""
     root = path
-    while len(path) < MAX_PATH and ('recursion' not in str(failure) or path is root):
+    for _ in range(MAX_LEVELS):
+        if len(path) > MAX_PATH or ('recursion' in str(failure) and path is not root):
+            break
         for at, part in _parts(value):
             inner = None if part is value else _failure(part, pack)
             if inner is not None:

@@ -191,7 +191,6 @@ class Writer:
 
 
 def _known_elsewhere(value: UnknownValue) -> Any:
-    kind, *code = value.name.split(':')
-    if kind == 'pseud':
-        return [mark(int(code[0])), *value.state]
+    if value.name.startswith('pseud:'):
+        return [mark(int(value.name.split(':')[1])), *value.state]
     return [_OBJECT, value.name, value.state]

@@ -90,11 +90,11 @@ def found():
     huge = marked(73, b'\x55' * 600)
     same = [marked(64, -1 - n % 2, -1 - n // 2) for n in range(4)]
     bodies = {
-        'open-text-that-is-none': marked(99, '<U1', marked(64, 2), 'C', b'\xff' * 8),
-        'open-memory-of-others': marked(99, 'S0', marked(64, 4096), 'C', b''),
-        'open-empty-scalar': marked(100, 'S0', b''),
-        'open-date-that-is-none': marked(68, b'\xff\xff\x01\xff'),
-        'open-name-of-a-mark': marked(127, 'pseud:64', [1]),
+        'found-text-that-is-none': marked(99, '<U1', marked(64, 2), 'C', b'\xff' * 8),
+        'found-memory-of-others': marked(99, 'S0', marked(64, 4096), 'C', b''),
+        'found-empty-scalar': marked(100, 'S0', b''),
+        'found-date-that-is-none': marked(68, b'\xff\xff\x01\xff'),
+        'found-name-of-a-mark': marked(127, 'pseud:64', [1]),
         'found-range-of-huge': marked(78, 0, huge, marked(73, b'\x33' * 300)),
         'found-shape-of-many': marked(99, '<i4', marked(64, *[1 << 62] * 99), 'C', b''),
         'found-fields-as-pairs': marked(127, 'kinds.Frozen', [[k, 1] for k in same]),
@@ -105,7 +105,7 @@ def found():
     for name, body in bodies.items():
         yield 'body_v2', name, join([msgpack.packb(body)])
     for cls, text in (('UnicodeDecodeError', b'x'), ('UnicodeEncodeError', 'x')):
-        yield 'load_v2', f'open-{cls}', failing(cls, 'utf8', text, far, far + 1, 'why')
+        yield 'load_v2', f'found-{cls}', failing(cls, 'utf8', text, far, far + 1, 'why')
     stamps = {msgpack.Timestamp(n, n): 0 for n in range(9)}
     yield 'load_v2', 'found-odd-keys', msgpack.packb({'type': 'X', **stamps})
     yield 'body_v1', 'found-odd-keys', msgpack.packb([[stamps], {}])
