@@ -11,7 +11,8 @@ from test_old_peers import ERROR, V1Server
 
 import pseud
 from pseud import raisable, remote, utils
-from pseud.packer import PackerV1, PackerV2
+from pseud.packer import PackerV2
+from pseud.packer_v1 import PackerV1
 
 PACKER = PackerV2()
 
