@@ -191,14 +191,14 @@ def test_attributes_are_bounded_together():
 
 
 HOSTILE = {
-    'no arguments': {'args': PACKER.pack(())},
-    'text for arguments': {'args': PACKER.pack('text')},
-    'no map': {'attributes': PACKER.pack([1])},
+    'no arguments': {'args': PACKER.pack_inline(())},
+    'text for arguments': {'args': PACKER.pack_inline('text')},
+    'no map': {'attributes': PACKER.pack_inline([1])},
     'not packed': {'attributes': {'article': 'x'}},
     'broken': {'attributes': b'\xc1', 'args': b'\xc1'},
     'keys': {'attributes': msgpack.packb({1: 2, b'x': 1, None: 3})},
     'pythons own': {
-        'attributes': PACKER.pack(
+        'attributes': PACKER.pack_inline(
             {
                 '__class__': 1,
                 '__dict__': {},
@@ -228,13 +228,13 @@ def test_hostile_attributes(net, fields):
 
 @pytest.mark.parametrize('name', ['ValueError', 'pseud.PseudError', 'a.B'])
 def test_only_registered_classes_get_attributes(name):
-    body = msgpack.packb({'type': name, 'attributes': PACKER.pack({'a': 1})})
+    body = msgpack.packb({'type': name, 'attributes': PACKER.pack_inline({'a': 1})})
     assert not hasattr(remote.load(body, PACKER, 2), 'a')
 
 
 @pytest.mark.parametrize('name', [f'{__name__}.Garbled', f'{__name__}.Several'])
 def test_what_does_not_fit_arrives_as_a_name(name):
-    body = msgpack.packb({'type': name, 'message': 'm', 'args': PACKER.pack((1,))})
+    body = msgpack.packb({'type': name, 'message': 'm', 'args': PACKER.pack_inline((1,))})
     error = remote.load(body, PACKER, 2)
     assert isinstance(error, pseud.RemoteError)
     assert (error.type_name, error.args) == (name, (1,))
