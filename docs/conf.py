@@ -26,7 +26,10 @@ autodoc_typehints_description_target = 'documented'
 # No inventory of another project is fetched, so their names have no target here.
 elsewhere = {*sys.stdlib_module_names, 'gevent', 'tornado', 'zmq', 'zope'}
 nitpick_ignore_regex = [
-    ('py:class', r'pseud\.(_values\.classes|plugins|raisable|registry)\.[CEFT]'),  # type variables
+    (
+        'py:class',
+        r'pseud\.(_values\.classes|plugins|raisable|registry)\.[CEFT]',
+    ),  # type variables
     ('py:.*', '|'.join(name for name in dir(builtins) if name.isidentifier())),
     ('py:.*', '({})(\\..+)?'.format('|'.join(sorted(elsewhere)))),
 ]

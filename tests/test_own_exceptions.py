@@ -234,7 +234,9 @@ def test_only_registered_classes_get_attributes(name):
 
 @pytest.mark.parametrize('name', [f'{__name__}.Garbled', f'{__name__}.Several'])
 def test_what_does_not_fit_arrives_as_a_name(name):
-    body = msgpack.packb({'type': name, 'message': 'm', 'args': PACKER.pack_inline((1,))})
+    body = msgpack.packb(
+        {'type': name, 'message': 'm', 'args': PACKER.pack_inline((1,))}
+    )
     error = remote.load(body, PACKER, 2)
     assert isinstance(error, pseud.RemoteError)
     assert (error.type_name, error.args) == (name, (1,))
