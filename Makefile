@@ -28,8 +28,8 @@ demo: $(demo)  ## See programs call each other: asyncio, gevent, SyncClient
 	@$(bin)/python examples/demo.py
 
 test: $(dev)  ## Run the tests (ARGS='-k name' for some of them)
-	@echo '== running the tests'
-	@$(bin)/python -m pytest $(ARGS)
+	@echo '== running the tests, in a process for each core'
+	@$(bin)/python -m pytest -n auto $(ARGS)
 
 # Guided by coverage if atheris is there: $(bin)/pip install atheris
 fuzz: $(dev)  ## Fuzz what decodes bytes of strangers (SECONDS=60, ARGS='body_v2')

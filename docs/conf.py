@@ -28,7 +28,7 @@ elsewhere = {*sys.stdlib_module_names, 'gevent', 'tornado', 'zmq', 'zope'}
 nitpick_ignore_regex = [
     (
         'py:class',
-        r'pseud\.(_values\.classes|plugins|raisable|registry)\.[CEFT]',
+        r'pseud\.(_values\.classes|plugins|raisable|registry|rpc)\.[CEFJLT]',
     ),  # type variables
     ('py:.*', '|'.join(name for name in dir(builtins) if name.isidentifier())),
     ('py:.*', '({})(\\..+)?'.format('|'.join(sorted(elsewhere)))),

@@ -31,7 +31,6 @@ async def agent(name, endpoint):
         return f'{name} printed {pages} pages'
 
     client.connect(endpoint)
-    await client.join()  # tell the server that there is somebody to call
     await client.serve_forever()
 
 
@@ -39,9 +38,11 @@ async def serve():
     joined = asyncio.Queue()
     server = Server('fleet', security_plugin='plain', passwords=PASSWORDS)
 
-    @server.register_rpc(with_identity=True)
-    def join(user_id):
-        joined.put_nowait(user_id)
+    server.on_join(joined.put_nowait)
+
+    @server.on_leave
+    def left(peer, reason):
+        print(peer.user_id, 'has left')
 
     async with server:
         endpoint = server.bind('tcp://127.0.0.1:*')  # any free port
@@ -53,16 +54,13 @@ async def serve():
         ]
         try:
             for _ in PASSWORDS:
-                print(await joined.get(), 'has joined')
-
-            for name in PASSWORDS:
-                status = await server.send_to(name).status()
-                print(name, 'has paper for', status['paper'], 'pages')
+                peer = await joined.get()
+                status = await server.send_to(peer).status()
+                print(peer.user_id, 'has joined, with', status['paper'], 'pages')
 
             # All at once; each call has an outcome of its own.
-            calls = [server.send_to(name).job.print(pages=20) for name in PASSWORDS]
-            outcomes = await asyncio.gather(*calls, return_exceptions=True)
-            for name, outcome in zip(PASSWORDS, outcomes, strict=True):
+            outcomes = await server.send_to_many(PASSWORDS).job.print(pages=20)
+            for name, outcome in outcomes.items():
                 if isinstance(outcome, PeerLostError):
                     print(name, 'was lost; its job may have been printed')
                 elif isinstance(outcome, NotSentError):

@@ -12,6 +12,7 @@ from . import predicate as _predicate  # noqa: F401
 from ._core.limits import Limits
 from ._values.classes import UnknownValue, register_type
 from ._version import __version__
+from .current import CurrentCall, current_call
 from .errors import (
     ForkedError,
     LocalProtocolError,
@@ -33,6 +34,8 @@ from .errors import (
     UsageError,
     WrongThreadError,
 )
+from .exposure import InsecureWarning
+from .peers import RemotePeer
 from .raisable import register_exception
 from .sync import SyncClient
 
@@ -41,7 +44,9 @@ if TYPE_CHECKING:  # gevent's have the same methods, and calls of either return 
 
 __all__ = [
     'Client',
+    'CurrentCall',
     'ForkedError',
+    'InsecureWarning',
     'Limits',
     'LocalProtocolError',
     'MessageTooLargeError',
@@ -52,6 +57,7 @@ __all__ = [
     'ProtocolError',
     'PseudError',
     'RemoteError',
+    'RemotePeer',
     'RemoteProtocolError',
     'RemoteTraceback',
     'SerializationError',
@@ -65,6 +71,7 @@ __all__ = [
     'UsageError',
     'WrongThreadError',
     '__version__',
+    'current_call',
     'register_exception',
     'register_type',
 ]

@@ -3,10 +3,10 @@
 from typing import Any, Protocol
 
 from ._core.receive import MAX_NAME
-from .errors import UsageError
+from .peers import RemotePeer
 from .settings import check_timeout
 
-__all__ = ['Caller', 'CallsFunctions', 'RemoteFunction', 'ServerCaller']
+__all__ = ['Caller', 'CallsFunctions', 'RemoteFunction', 'check_address']
 
 _UNSET: Any = object()
 
@@ -48,14 +48,17 @@ class Caller:
     with an underscore, or are known at run time only.
     """
 
-    __slots__ = ('_engine', '_timeout', '_user_id')
+    __slots__ = ('_engine', '_timeout', '_to')
 
     def __init__(
-        self, engine: 'CallsOut', timeout: float | None, user_id: str | None = None
+        self,
+        engine: 'CallsOut',
+        timeout: float | None,
+        to: str | RemotePeer | None = None,
     ) -> None:
         self._engine = engine
         self._timeout = timeout
-        self._user_id = user_id
+        self._to = to
 
     def __getattr__(self, name: str) -> RemoteFunction:
         if name[:1] == '_':
@@ -86,10 +89,10 @@ class Caller:
         """
         if timeout is _UNSET:
             timeout = self._timeout
-        return Caller(self._engine, check_timeout(timeout), self._user_id)
+        return Caller(self._engine, check_timeout(timeout), self._to)
 
     def __repr__(self) -> str:
-        to = f' to {self._user_id!r}' if self._user_id else ''
+        to = '' if self._to is None else f' to {self._to!r}'
         return f'<calls{to} with timeout={self._timeout}>'
 
 
@@ -126,33 +129,19 @@ class CallsFunctions:
         return self._caller.with_options(timeout=timeout)
 
 
-class ServerCaller(Caller):
-    """Settings for calls to clients; ``send_to`` says to whose."""
+def check_address(to: Any) -> str | RemotePeer:
+    """Whom to call: a user id, or a peer.
 
-    __slots__ = ()
-
-    def __getattr__(self, name: str) -> RemoteFunction:
-        raise AttributeError(
-            f'{name!r}: a server has many peers: send_to(user_id).{name} is the function '
-            'of one of them'
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(to, RemotePeer):
+        return to
+    if isinstance(to, bytes):  # pseud 1.x took bytes
+        to = to.decode()
+    if not isinstance(to, str) or not to:
+        raise TypeError(
+            f'a user id is a str that is not empty (or give a peer of server.peers), '
+            f'not {to!r}'
         )
-
-    def call(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        raise UsageError('a server has many peers: send_to(user_id).call(...)')
-
-    def with_options(self, *, timeout: float | None = _UNSET) -> 'ServerCaller':
-        if timeout is _UNSET:
-            timeout = self._timeout
-        return ServerCaller(self._engine, check_timeout(timeout))
-
-    def send_to(self, user_id: str) -> Caller:
-        """The functions of a connected user's client.
-
-        Args:
-            user_id: as the transport's authentication knows it.
-        """
-        if isinstance(user_id, bytes):  # pseud 1.x took bytes
-            user_id = user_id.decode()
-        if not isinstance(user_id, str) or not user_id:
-            raise TypeError(f'a user id is a str that is not empty, not {user_id!r}')
-        return Caller(self._engine, self._timeout, user_id)
+    return to

@@ -24,7 +24,9 @@ logger = logging.getLogger(__name__)
 
 
 def dispatch(engine: 'Engine', job: 'Job') -> None:
-    """Run an inbound call."""
+    """Run an inbound call, unless what came just before it has ended it."""
+    if job.done:
+        return
     job.engine = engine
     job.context = engine.call_context.copy()
     job.handle = engine.backend.spawn(job)

@@ -19,13 +19,16 @@ from ._core.endpoint import Endpoint
 from ._core.events import Event
 from ._core.peer import Peer
 from ._core.wire import Buffer
+from .admission import Admission, networks
 from .caller import Caller
+from .client_link import ClientLink
 from .current import CURRENT
 from .dispatch import Job, dispatch
 from .errors import NotSentError, PseudError, SerializationError, UsageError
 from .guard import Guard
+from .hooks import Hooks
 from .interfaces import IAuthenticationBackend, IHeartbeatBackend
-from .links import ClientLink, ServerLink
+from .logins import LoginWatch, log_in
 from .native import get_ident
 from .packer import PackerV2
 from .packer_v1 import PackerV1
@@ -33,6 +36,7 @@ from .plugins import plugin
 from .pump import Link
 from .roster import Roster
 from .sender import Sender
+from .server_link import ServerLink
 from .settings import Settings
 
 __all__ = ['Engine']
@@ -89,16 +93,25 @@ class Engine:
             name=settings.name,
             limits=settings.limits,
             uid_prefix=os.urandom(8),
+            credentials=None if server else self.auth.credentials(),
+            challenges=server and bool(self.auth.challenges),
             agent=agent,
             make_call=Job,
         )
+        self.admission = Admission(
+            self.auth,
+            networks('allow', settings.allow),
+            networks('deny', settings.deny),
+        )
+        self.login_watch = LoginWatch(self)
         self.sender = Sender(self.core)
         self.server = server
         self.backend: Any = None
         self.call_context = Context()  # each inbound call runs in a copy
         self.guard: Guard | None = None
         self.links: dict[str, Link] = {}
-        self.roster = Roster()
+        self.hooks = Hooks(self)
+        self.roster = Roster(self)
         self.zap_domain = b''
         self.closed = False
         self._refusals: dict[str, PseudError] = {}
@@ -130,6 +143,9 @@ class Engine:
         self.sender.backend = self.backend
         self.guard = Guard()
         self.heartbeat.configure()
+        if self.server:
+            self.admission.attach(self.backend, self.call_context)
+            self.login_watch.start()
         for link in self.links.values():
             link.start()
 
@@ -149,8 +165,8 @@ class Engine:
         if self.closed:
             raise UsageError(f'{self.label} was stopped: make a new one')
         if key not in self.links:
-            if self.server and self.auth.needs_zap and not self.zap_domain:
-                self.zap_domain = zap.register(self.context, self.auth.authenticate)
+            if self.server and self.admission.needs_zap and not self.zap_domain:
+                self.zap_domain = zap.register(self.context, self.admission.ask)
             self.links[key] = make()
             if self.guard is not None:
                 self.links[key].start()
@@ -181,6 +197,7 @@ class Engine:
         self.guard.check(self.label)
         if self.closed:
             return self._stopped
+        self.hooks.spare_current()
         ends_at = self.backend.now() + grace
         if ends_at < self._ends_at:
             self._ends_at = ends_at
@@ -226,12 +243,17 @@ class Engine:
             self.handle(self.core.fail_all('it was stopped here'))
             self._close()
         finally:
-            for result in (self._stopped, *self._ended):
-                if not result.done():
-                    result.set_result(None)
+            self.hooks.finish(self._tell_the_end)
+
+    def _tell_the_end(self) -> None:
+        for result in (self._stopped, *self._ended):
+            if not result.done():
+                result.set_result(None)
 
     def _close(self) -> None:
         self.sender.close()
+        self.admission.close()
+        self.login_watch.stop()
         for timer in (self._timer, self._grace_timer):
             if timer is not None:
                 timer.cancel()
@@ -264,8 +286,8 @@ class Engine:
                 timeout = remaining
         result = backend.result(self._cancelled)
         try:
-            user_id = caller._user_id
-            peer = None if user_id is None else self._peer_of(user_id, name)
+            to = caller._to
+            peer = None if to is None else self.roster.find(to, name)
             if peer is None and self._refusals and self._all_refused():
                 raise self._refused()
             protocol = self.settings.protocol if peer is None else peer.protocol
@@ -282,20 +304,6 @@ class Engine:
         else:
             sender.flush_soon()
         return result
-
-    def _peer_of(self, user_id: str, name: str) -> Peer:
-        peers = self.roster.of(user_id)
-        if peers:
-            return peers[-1]
-        hint = ''
-        if not self.auth.identifies:
-            hint = (
-                f' (security_plugin {self.auth.name!r} gives clients no user id: '
-                "take 'trusted_peer' or 'plain')"
-            )
-        raise NotSentError(
-            f'{name}() was not sent: no client is connected as {user_id!r}{hint}'
-        )
 
     def _all_refused(self) -> bool:
         return len(self._refusals) == len(self.links)
@@ -362,22 +370,28 @@ class Engine:
         elif kind == ev.ABORT:
             event[1].abort()
         elif kind == ev.READY:
-            self._joined(event[1])
+            self.roster.join(event[1])
+            if not self.server:  # calls may have waited for its welcome
+                self.core.send_waiting(event[1], self.backend.now())
         elif kind == ev.LOST:
-            self._left(event[1])
+            self.roster.leave(event[1], event[2])
         elif kind == ev.BEAT:
             self.heartbeat.handle_heartbeat(event[1].user_id, event[1])
+        elif kind == ev.LOGIN:
+            log_in(self, event[1], event[2])
+        elif kind == ev.AWAY:
+            self._turned_away()
+        elif kind == ev.REFUSED:
+            event[1].link.refused(event[1], event[2])
         elif kind == ev.VIOLATION:
             self._violated(event[1], event[2])
 
-    def _joined(self, peer: Peer) -> None:
-        self.roster.join(peer)
-        logger.debug('%s: %s is here', self.label, peer.label)
-
-    def _left(self, peer: Peer) -> None:
-        self.roster.leave(peer)
-        self.sender.blocked.discard(peer)
-        logger.debug('%s: %s is gone', self.label, peer.label)
+    def _turned_away(self) -> None:
+        """A server wants none of us: if all do, nothing waits for one any longer."""
+        reasons = [peer.rejected for peer in self.core.peers.values()]
+        if not self.server and len(reasons) == len(self.links) and all(reasons):
+            error = NotSentError(f'the call was not sent: {reasons[0]}; it did not run')
+            self.handle(self.core.fail_waiting(error))
 
     def _violated(self, peer: Peer, error: Exception) -> None:
         """Say so, but not so often that the log is the damage."""

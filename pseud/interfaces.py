@@ -110,6 +110,7 @@ class IBackend(Interface):
     """
 
     name = Attribute("'tornado' or 'gevent'")
+    cooperative = Attribute('whether a function that waits lets others run meanwhile')
 
     def running():
         """Whether the loop runs in this thread now, so that nothing needs to block."""
@@ -157,6 +158,12 @@ class IBaseRPC(Interface):
     def register_rpc(func, name, domain, with_identity):
         """Make a function callable by peers; also a decorator."""
 
+    def on_join(function):
+        """Call ``function(peer)`` when a peer is here; also a decorator."""
+
+    def on_leave(function):
+        """Call ``function(peer, reason)`` when it is gone; also a decorator."""
+
     def start():
         """Begin to work."""
 
@@ -171,8 +178,16 @@ class IClient(IBaseRPC):
 class IServer(IBaseRPC):
     """Is connected to by clients; they call it, and it may call them."""
 
-    def send_to(user_id):
-        """Something whose attributes are the functions of that user's client."""
+    peers = Attribute('who is connected: a list of `pseud.RemotePeer`')
+
+    def send_to(user):
+        """Something whose attributes are the functions of a user's or peer's client."""
+
+    def send_to_many(users):
+        """The same for many; a call results in {user: value or exception}."""
+
+    def expel(user, reason):
+        """End the connections of a user or a peer; returns how many."""
 
 
 class IAuthenticationBackend(Interface):
@@ -185,16 +200,31 @@ class IAuthenticationBackend(Interface):
     name = Attribute('what ``security_plugin=`` calls it')
     needs_zap = Attribute('whether `authenticate` is to be asked about connections')
     identifies = Attribute('whether connections have a user id when this is used')
+    challenges = Attribute(
+        'whether clients log in over the connection, with a user id and a password'
+    )
+    encrypted = Attribute('whether nobody on the way can read what is sent')
+    blocking = Attribute(
+        'whether `authenticate` runs in a thread, as it may block; None: on tornado it '
+        "does unless it is a coroutine function, on gevent the server's hub runs it"
+    )
+    recheck = Attribute('seconds between calls of `revoked`; 0 for none')
 
     def socket_options():
         """Options for each socket before it connects or binds: {ØMQ option: value}."""
 
-    def authenticate(credentials):
-        """The user id of who connects; servers only.
+    def credentials():
+        """User id and password to log in with where the server challenges, or None."""
 
-        Called with a `pseud.zap.Credentials` in a thread of its own.  Raises
-        `UnauthorizedError` to refuse; any other exception refuses and is logged.
+    def authenticate(credentials):
+        """The user id of who connects or logs in, a `pseud.zap.Credentials`; servers only.
+
+        A function or a coroutine function.  Raises `UnauthorizedError` to refuse; any
+        other exception refuses and is logged.  There are 10 seconds to decide.
         """
+
+    def revoked(user_ids):
+        """Which of these connected users may not stay: their connections are ended."""
 
     def get_predicate_arguments(user_id):
         """Keyword arguments for the predicates of a call by this user: a mapping."""

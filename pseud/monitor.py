@@ -13,11 +13,14 @@ from .settings import Settings
 
 __all__ = [
     'CONNECTING',
+    'FAILED',
+    'FAILURES',
     'LOST',
     'PROTOCOL',
     'REFUSED',
     'UP',
     'events',
+    'not_believed',
     'refusal',
     'watch',
 ]
@@ -26,11 +29,16 @@ _numbers = itertools.count()
 
 LOST = int(zmq.EVENT_DISCONNECTED)
 UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-# HANDSHAKE_FAILED_NO_DETAIL says nothing: a server that dies meanwhile causes it, too.
 REFUSED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+REFUSED_FOR_GOOD = 400  # its value; others are of ZAP, too (RFC 27)
 PROTOCOL = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+# The other side closed the connection meanwhile, without a word: a CURVE server does so if
+# the client has another server's key, but a server that dies does it, too.
+FAILED = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+# How often in a row, until it is taken for the former.
+FAILURES = 3
 # What a socket that connects wants to know.
-CONNECTING = LOST | UP | REFUSED | PROTOCOL
+CONNECTING = LOST | UP | REFUSED | PROTOCOL | FAILED
 
 
 def watch(
@@ -57,16 +65,32 @@ def events(monitor: Any, pollin: Any) -> Iterator[tuple[int, int]]:
         yield int(event['event']), int(event['value'])
 
 
+def not_believed(endpoint: str, settings: Settings, reason: str) -> UnauthorizedError:
+    """In words, why a server did not let a client log in."""
+    return UnauthorizedError(f'{endpoint} refused user {settings.user_id!r}: {reason}')
+
+
 def refusal(
     endpoint: str, settings: Settings, event: int, value: int
 ) -> UnauthorizedError:
     """In words, why a server did not let a client in."""
     who = f'user {settings.user_id!r}' if settings.user_id else 'a client without name'
     plugin = settings.security_plugin
+    if event == REFUSED and value != REFUSED_FOR_GOOD:
+        why = 'too many connect at once' if value == 300 else 'its plugin failed'
+        return UnauthorizedError(
+            f'{endpoint} could not decide about {who}: {why} (ZAP status {value})'
+        )
     if event == REFUSED:
         return UnauthorizedError(
-            f'{endpoint} refused {who}: unknown, or the wrong password or key '
-            f'(ZAP status {value}); security_plugin is {plugin!r}'
+            f'{endpoint} refused {who}: unknown, the wrong password or key, or an '
+            f'address that may not (ZAP status {value}); security_plugin is {plugin!r}'
+        )
+    if event == FAILED:
+        return UnauthorizedError(
+            f'{endpoint} closed the connection {FAILURES} times during the handshake: '
+            'peer_public_key is not the key of that server, or there is none behind what '
+            'answers there'
         )
     return UnauthorizedError(
         f'the handshake with {endpoint} failed: its security_plugin does not go with '

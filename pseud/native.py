@@ -5,11 +5,19 @@ and `_thread`, whose originals it keeps.  gevent is never imported here, only no
 """
 
 import _thread
+import ctypes
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ['allocate_lock', 'get_ident', 'start_new_thread', 'threads_are_greenlets']
+__all__ = [
+    'allocate_lock',
+    'get_ident',
+    'seed_random',
+    'start_new_thread',
+    'threads_are_greenlets',
+]
 
 
 def _original(name: str) -> Any:
@@ -22,6 +30,19 @@ def _original(name: str) -> Any:
 get_ident: Callable[[], int] = _original('get_ident')
 allocate_lock: Callable[[], Any] = _original('allocate_lock')
 start_new_thread: Callable[..., int] = _original('start_new_thread')
+
+
+def seed_random() -> None:
+    """Seed the C library's ``rand()``, which nobody but libzmq uses.
+
+    From it a ROUTER takes the first of the routing ids that it gives to clients; libzmq
+    4.3.5 does not seed it.  A client that states the next one as its own would end the
+    process, by an assertion in ``router_t::identify_peer``.
+    """
+    try:
+        ctypes.CDLL(None).srand(int.from_bytes(os.urandom(4), 'big'))
+    except (OSError, AttributeError, TypeError):  # not a platform with such a library
+        pass
 
 
 def threads_are_greenlets() -> bool:

@@ -7,8 +7,9 @@ both leave ``__component_adapts__`` on the class.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from zope.interface import providedBy
+from zope.interface import Invalid, providedBy
 from zope.interface.registry import Components
+from zope.interface.verify import verifyObject
 
 from .errors import UnknownPluginError
 from .interfaces import IAuthenticationBackend, IHeartbeatBackend, IPredicate
@@ -81,7 +82,7 @@ def plugin(rpc: Any, interface: Any, wanted: Any, where: Components) -> Any:
                 f'{interface.__name__}: decorate its class with '
                 f'@implementer({interface.__name__})'
             )
-        return wanted
+        return _verified(interface, wanted)
     found = where.queryAdapter(rpc, interface, wanted)
     if found is None:
         # not getAdapters, that would make one of each
@@ -92,4 +93,16 @@ def plugin(rpc: Any, interface: Any, wanted: Any, where: Components) -> Any:
             f'no {interface.__name__} is called {wanted!r} for a '
             f'{type(rpc).__name__}; there are: {", ".join(known)}'
         )
-    return found
+    return _verified(interface, found)
+
+
+def _verified(interface: Any, plugin: Any) -> Any:
+    try:
+        verifyObject(interface, plugin)
+    except Invalid as error:
+        lacks = ' '.join(str(error).split())
+        raise TypeError(
+            f'{plugin!r} does not keep what {interface.__name__} promises: {lacks}; '
+            'a base class has what it lacks, such as pseud.auth.AuthenticationBackend'
+        ) from None
+    return plugin

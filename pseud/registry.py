@@ -6,6 +6,7 @@ are by exact name.
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, overload
 
@@ -84,7 +85,16 @@ class RPCCallable:
                 f'{self.name}() is registered for the domain {self.domain!r}, but no '
                 'predicate is: use pseud.utils.register_predicate'
             )
-        return bool(make(self).test(*args, **kw))
+        allowed = make(self).test(*args, **kw)
+        if inspect.isawaitable(allowed):  # which would be true, whatever comes out
+            close = getattr(allowed, 'close', None)
+            if close is not None:
+                close()
+            raise TypeError(
+                f'test() of the predicate {self.domain!r} must be a plain function: it '
+                'decides at once'
+            )
+        return bool(allowed)
 
 
 _CALLABLE = (implementedBy(RPCCallable),)

@@ -1,29 +1,78 @@
-"""Who is connected to a server, by user id."""
+"""Who is connected, and who of them can be called by user id."""
+
+import logging
+from typing import TYPE_CHECKING
 
 from ._core.peer import Peer
+from .errors import NotSentError
+from .peers import RemotePeer, left, view_of
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 __all__ = ['Roster']
 
+logger = logging.getLogger(__name__)
+
 
 class Roster:
-    """The connected peers of each user, the newest last."""
+    """The connected peers, and those of each user, the newest last.
 
-    def __init__(self) -> None:
-        self._users: dict[str, list[Peer]] = {}
+    Attributes:
+        members: {peer of the core: what the program sees of it}, in order of arrival.
+    """
+
+    def __init__(self, engine: 'Engine') -> None:
+        self.engine = engine
+        self.members: dict[Peer, RemotePeer] = {}
+        self._users: dict[object, list[Peer]] = {}
 
     def join(self, peer: Peer) -> None:
-        """A peer is here; without a user id, or in lockstep, it can not be called."""
+        """A peer is here; without a user id, or in lockstep, that is no address."""
+        if peer in self.members:
+            return
+        view = self.members[peer] = view_of(self.engine, peer)
         if peer.user_id is not None and not peer.lockstep:
             self._users.setdefault(peer.user_id, []).append(peer)
+        logger.debug('%s: %s is here', self.engine.label, peer.label)
+        self.engine.hooks.joined(view)
 
-    def leave(self, peer: Peer) -> None:
+    def leave(self, peer: Peer, reason: str) -> None:
         """A peer is gone, if it ever was here."""
-        peers = self._users.get(peer.user_id or '', [])
+        self.engine.sender.blocked.discard(peer)
+        view = self.members.pop(peer, None)
+        if view is None:
+            return
+        peers = self._users.get(peer.user_id, [])
         if peer in peers:
             peers.remove(peer)
             if not peers:
-                del self._users[peer.user_id or '']
+                del self._users[peer.user_id]
+        left(view)
+        logger.debug('%s: %s is gone: %s', self.engine.label, peer.label, reason)
+        self.engine.hooks.left(view, reason)
 
-    def of(self, user_id: str) -> list[Peer]:
-        """The connections of a user, the newest last."""
+    def of(self, user_id: object) -> list[Peer]:
+        """The connections of a user that can be called, the newest last."""
         return self._users.get(user_id, [])
+
+    def find(self, to: str | RemotePeer, name: str) -> Peer:
+        """Whom a call of ``name`` goes to.
+
+        Raises:
+            NotSentError: nobody is connected as that user.
+        """
+        peers = self._users.get(to)
+        if peers:
+            return peers[-1]
+        if isinstance(to, RemotePeer):
+            return to._peer
+        hint, auth = '', self.engine.auth
+        if not auth.identifies:
+            hint = (
+                f' (security_plugin {auth.name!r} gives clients no user id: '
+                "take 'trusted_peer' or 'plain')"
+            )
+        raise NotSentError(
+            f'{name}() was not sent: no client is connected as {to!r}{hint}'
+        )

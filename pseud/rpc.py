@@ -3,17 +3,22 @@
 import abc
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeVar, overload
 
 from zope.interface import implementer
 
 from . import registry as registry_module
 from ._version import AGENT
-from .caller import Caller, CallsFunctions, ServerCaller
+from .caller import Caller, CallsFunctions
 from .engine import Engine
 from .errors import UsageError
+from .expel import expel
+from .exposure import warn_client, warn_server
+from .hooks import Joined, Left
 from .interfaces import IClient, IServer
+from .many import ManyCaller, ServerCaller
+from .peers import RemotePeer
 from .registry import create_local_registry
 from .settings import Settings
 
@@ -25,6 +30,8 @@ GRACE = 5.0
 _UNSET: Any = object()
 
 F = TypeVar('F', bound=Callable[..., Any])
+J = TypeVar('J', bound=Joined)
+L = TypeVar('L', bound=Left)
 
 
 class BaseRPC(abc.ABC):
@@ -115,6 +122,40 @@ class BaseRPC(abc.ABC):
             func, name, domain, self.registry, with_identity
         )
 
+    def on_join(self, function: J) -> J:
+        """Call ``function(peer)`` when a peer is here; also a decorator.
+
+        On a server that is when a client has said hello, on a client when a server has
+        taken it in; also each time that it is connected anew.  It begins before any
+        function that the peer calls.  It may be what `register_rpc` takes: a plain
+        function, or one that waits; and it may call the peer.  An exception is logged.
+
+        Args:
+            function: takes a `RemotePeer`.  There may be several; peers that are here
+                already are not told of.
+
+        Returns:
+            ``function``.
+        """
+        self._engine.hooks.on_join.append(function)
+        return function
+
+    def on_leave(self, function: L) -> L:
+        """Call ``function(peer, reason)`` when a peer has gone; also a decorator.
+
+        For each peer that joined; it begins after those of `on_join`.  When this object
+        stops, it is called for those who are still connected, and what it waits for has
+        a second to happen before `stop` is done.
+
+        Args:
+            function: takes the `RemotePeer` that `on_join` told of, and a text.
+
+        Returns:
+            ``function``.
+        """
+        self._engine.hooks.on_leave.append(function)
+        return function
+
     def _attach_if_running(self) -> None:
         if self._loop_runs():
             self._engine.attach()
@@ -161,6 +202,7 @@ class BaseClient(CallsFunctions, BaseRPC):
 
     def __init__(self, name: str = '', **settings: Any) -> None:
         super().__init__(name, **settings)
+        self.settings.check_client()
         self._caller = Caller(self._engine, self.settings.timeout)
 
     def connect(self, endpoint: str) -> None:
@@ -175,6 +217,7 @@ class BaseClient(CallsFunctions, BaseRPC):
         """
         self._attach_if_running()
         self._engine.client_link(endpoint)
+        warn_client(endpoint, self._engine.auth, self.settings)
 
     def disconnect(self, endpoint: str) -> None:
         """Close the connection to ``endpoint``; calls under way there fail.
@@ -232,7 +275,9 @@ class BaseServer(BaseRPC):
             OSError: it can not be.
         """
         self._attach_if_running()
-        return self._engine.server_link().bind(endpoint)
+        bound = self._engine.server_link().bind(endpoint)
+        warn_server(endpoint, self._engine.auth)
+        return bound
 
     def connect(self, endpoint: str) -> None:
         """Serve the clients of an ØMQ device (``zmq.proxy``) there.
@@ -251,13 +296,61 @@ class BaseServer(BaseRPC):
         """
         self._engine.server_link().disconnect(endpoint)
 
-    def send_to(self, user_id: str) -> Caller:
-        """The functions of a connected user's client.
+    @property
+    def peers(self) -> list[RemotePeer]:
+        """Who is connected now, in the order they came; a list of its own."""
+        return list(self._engine.roster.members.values())
+
+    def send_to(self, user: str | RemotePeer) -> Caller:
+        """The functions of a connected client.
 
         Args:
-            user_id: as the transport's authentication knows it.
+            user: its user id, as the authentication of its connection knows it; if
+                several connections have it, the latest is called.  Or one of `peers`:
+                exactly that connection.
+
+        Raises:
+            TypeError: it is neither.
+            UsageError: it is a peer of another server.
         """
-        return self._caller.send_to(user_id)
+        return self._caller.send_to(user)
+
+    def send_to_many(self, users: Iterable[str | RemotePeer]) -> ManyCaller:
+        """The functions of many clients, called at once.
+
+        A call has one result: a dict of what it returned for each user, or of the
+        exception instance that it failed with there; in the order of ``users``.  It is
+        there when the last of them is, and is never an exception itself.  To cancel it
+        cancels all the calls.
+
+        Args:
+            users: as `send_to` takes them; the keys of the dict.
+
+        Raises:
+            TypeError, UsageError: as `send_to` does.
+        """
+        return self._caller.send_to_many(users)
+
+    def expel(
+        self, user: str | RemotePeer, reason: str = 'expelled by the server'
+    ) -> int:
+        """End the connections of a user, or one of them.
+
+        Its calls are cancelled, calls to it fail; it is told the reason, and soon after
+        the connection is closed.  A pseud client connects again and is authenticated
+        anew: who is to stay away must be refused there.
+
+        Args:
+            user: a user id, or one of `peers`.
+            reason: text for the client's exceptions and the log.
+
+        Returns:
+            How many connections that were.
+
+        Raises:
+            TypeError: ``user`` is neither.
+        """
+        return expel(self._engine, user, reason)
 
     def with_options(self, *, timeout: float | None = _UNSET) -> ServerCaller:
         """This server with settings of its own; an immutable view.

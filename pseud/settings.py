@@ -23,8 +23,13 @@ class Settings:
         peer_public_key: the server's CURVE key, known to clients.
         security_plugin: name of an authentication plugin, or one.
         heartbeat_plugin: name of a heartbeat plugin, or one.
-        passwords: ``{user id: password}``, or a function of both that says whether it
-            is right; for servers with the plugin ``plain``.
+        passwords: ``{user id: password}``, the path of a file of hashed passwords, or a
+            function of user id and password that says whether they are right; for
+            servers with the plugin ``plain``.
+        authorized_keys: ``{user id: public key}``, or the path of a directory of
+            certificates ``USER.key``; for servers with the plugin ``trusted_curve``.
+        allow, deny: IP addresses and networks (``'192.0.2.0/24'``) that may connect to a
+            server, and that may not; ``deny`` wins.
         timeout: seconds a call may take, None for ever.
         translation_table: ``{code: (class, pack, unpack)}``, codes 0-63.
         protocol: 1 to speak as pseud 1.x does, to servers that know no better.
@@ -46,6 +51,9 @@ class Settings:
     security_plugin: Any = 'noop_auth_backend'
     heartbeat_plugin: Any = 'noop_heartbeat_backend'
     passwords: Any = dataclasses.field(default=None, repr=False)
+    authorized_keys: Any = None
+    allow: Any = None
+    deny: Any = None
     timeout: float | None = DEFAULT_TIMEOUT
     translation_table: Any = None
     protocol: int = 2
@@ -72,6 +80,15 @@ class Settings:
             value = getattr(self, field)
             if not _is_number(value) or not 0 <= value < 1e6:
                 raise ValueError(f'{field} must be seconds, 0 or more, not {value!r}')
+
+    def check_client(self) -> None:
+        """See that these are settings of a client.
+
+        Raises:
+            ValueError: they say who may connect, and nobody connects to a client.
+        """
+        if self.allow is not None or self.deny is not None:
+            raise ValueError('allow and deny are for servers: clients connect to them')
 
 
 def _is_number(value: Any) -> bool:

@@ -20,6 +20,7 @@ from ._version import AGENT
 from .caller import Caller, CallsFunctions
 from .current import CURRENT
 from .errors import NotSentError, NotSentTimeoutError, PseudError, UsageError
+from .exposure import warn_client
 from .interfaces import IAuthenticationBackend, IClient
 from .plugins import plugin
 from .pump import POLLIN
@@ -232,10 +233,16 @@ class SyncClient(CallsFunctions):
 
     def __init__(self, name: str = '', *, context: Any = None, **settings: Any) -> None:
         self.settings = Settings(name=name, **settings)
+        self.settings.check_client()
         self.registry = create_local_registry(self.settings.name)
         auth = plugin(
             self, IAuthenticationBackend, self.settings.security_plugin, self.registry
         )
+        if self.settings.protocol == 1 and auth.credentials() is not None:
+            raise ValueError(
+                'a SyncClient can not log in by protocol 1: take a pseud.Client, or '
+                'another security_plugin'
+            )
         self._engine = SyncEngine(self.settings, auth, context)
         self._caller = Caller(self._engine, self.settings.timeout)
 
@@ -264,6 +271,7 @@ class SyncClient(CallsFunctions):
             ValueError: it is no address.
         """
         self._engine.connect(endpoint)
+        warn_client(endpoint, self._engine.auth, self.settings)
 
     def disconnect(self, endpoint: str) -> None:
         """Undo `connect`.
@@ -289,6 +297,19 @@ class SyncClient(CallsFunctions):
             UsageError: always.
         """
         raise UsageError('a SyncClient connects to servers; use a Server to be called')
+
+    def on_join(self, function: Any) -> Any:
+        """A SyncClient connects as calls need it, and looks only while it calls.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            'a SyncClient has no event loop that could notice who comes and goes: '
+            'use pseud.Client'
+        )
+
+    on_leave = on_join
 
     def register_rpc(
         self,

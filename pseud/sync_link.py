@@ -47,6 +47,8 @@ class SyncLink:
         self.settings = settings
         self.peer: Peer | None = None
         self.refusal: PseudError | None = None
+        self.failures = 0  # handshakes that ended without a word
+        self.encrypted = bool(auth.encrypted)
         self.packer = make_packer(settings)
         self.core = Endpoint(
             server=False,
@@ -54,6 +56,7 @@ class SyncLink:
             limits=settings.limits,
             uid_prefix=os.urandom(8),
             lockstep=True,
+            credentials=auth.credentials(),
             agent=agent,
         )
         self.core.waits_for = endpoint
@@ -85,11 +88,18 @@ class SyncLink:
                 self._connected()
             elif event == monitor.LOST:
                 happened += self._lost()
+            elif event == monitor.FAILED and not self._despairs():
+                pass
             else:
                 self.refusal = monitor.refusal(
                     self.endpoint, self.settings, event, value
                 )
         return happened
+
+    def _despairs(self) -> bool:
+        """One more handshake ended without a word: whether that is one too many."""
+        self.failures += 1
+        return self.encrypted and self.failures >= monitor.FAILURES
 
     def _connected(self) -> None:
         self.refusal = None
@@ -154,7 +164,9 @@ class SyncLink:
             if ready and ready[0][0] is self.socket:
                 payload = read_frames(self.socket.recv)
                 outcome = self._answer(self.core.receive(peer, payload, monotonic()))
-                return not self.core.pending, outcome  # else it was no answer
+                # else it was no answer, or there will be none over this connection
+                usable = not self.core.pending and peer.rejected is None
+                return usable, outcome
             if ready and zmq_poll(self.pollin[:1], 0):
                 continue  # the answer came just before the connection went
             events = self.observe() if ready else self.core.expire(monotonic())

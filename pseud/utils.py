@@ -1,6 +1,7 @@
 """Registering functions, classes, exceptions and plugins."""
 
 from ._values.classes import register_type
+from .current import current_call
 from .plugins import (
     register_auth_backend,
     register_heartbeat_backend,
@@ -11,6 +12,7 @@ from .registry import create_local_registry, get_rpc_callable, register_rpc, reg
 
 __all__ = [
     'create_local_registry',
+    'current_call',
     'get_rpc_callable',
     'register_auth_backend',
     'register_exception',

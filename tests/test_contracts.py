@@ -8,6 +8,7 @@ import socket
 import sys
 
 import pytest
+import zmq
 from backends import scenario
 from zope.interface import implementedBy
 from zope.interface.verify import verifyClass, verifyObject
@@ -108,9 +109,10 @@ def test_backends(net):
 @pytest.mark.parametrize('plugin', PLUGINS)
 def test_plugins(backend, plugin):
     assert verifyClass(plugin.provided, plugin.factory)
-    settings = {'name': 'x', 'user_id': 'alice', 'password': ''}
-    server = backend.Server(**settings, passwords={})
-    client = backend.Client(**settings)
+    public, secret = zmq.curve_keypair()
+    settings = {'name': 'x', 'user_id': 'alice', 'password': '', 'secret_key': secret}
+    server = backend.Server(**settings, passwords={}, authorized_keys={})
+    client = backend.Client(**settings, peer_public_key=public)
     if plugin.provided is interfaces.IPredicate:
         adapted = [None]
     else:

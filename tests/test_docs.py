@@ -23,9 +23,10 @@ PLAIN = {'NO_TORNADO': None}
 DOCS = [*sorted((ROOT / 'docs').rglob('*.rst')), *sorted((ROOT / 'docs').rglob('*.md'))]
 DOCS = [path for path in DOCS if '_build' not in path.parts]
 DOCUMENTED = [
-    'auth', 'caller', 'current', 'describe', 'dispatch', 'engine', 'errors', 'guard',
-    'heartbeat', 'interfaces', 'packer', 'plugins', 'predicate', 'raisable', 'registry',
-    'remote', 'rpc', 'settings', 'sync', 'sync_link', 'utils', 'zap',
+    'admission', 'auth', 'caller', 'current', 'describe', 'dispatch', 'engine', 'errors',
+    'expel', 'exposure', 'guard', 'heartbeat', 'hooks', 'interfaces', 'keys', 'logins',
+    'many', 'packer', 'passwords', 'peers', 'plugins', 'predicate', 'raisable', 'registry',
+    'remote', 'rpc', 'settings', 'sync', 'sync_link', 'users', 'utils', 'zap',
 ]  # fmt: skip
 
 

@@ -17,8 +17,8 @@ import pseud
 from pseud._core.limits import Limits
 from pseud._core.receive import MAX_NAME
 from pseud._core.wire import MAX_HEAD, MAX_MESSAGES
-from pseud.links import MAX_ENVELOPE, MAX_ROUTING_ID
 from pseud.pump import BURST, BURSTS, MAX_FRAMES
+from pseud.server_link import MAX_ENVELOPE, MAX_ROUTING_ID
 
 PING, PONG = 8, 9
 ARGS = msgpack.packb([[], {}])

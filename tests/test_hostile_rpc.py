@@ -14,6 +14,7 @@ from zmq.backend import zmq_poll
 from zope.interface import implementer
 
 import pseud
+from pseud.auth import AuthenticationBackend
 from pseud.interfaces import IAuthenticationBackend, IPredicate, IRPCCallable
 from pseud.plugins import adapter
 from pseud.remote import MAX_NAME
@@ -183,24 +184,21 @@ def test_a_raw_client_with_such_a_user_id(net):
 
 
 @implementer(IAuthenticationBackend)
-class Exits:
+class Exits(AuthenticationBackend):
     """An authentication plugin that tries to end the program."""
 
     name = 'exits'
     needs_zap = True
     identifies = True
 
+    def __init__(self):
+        pass
+
     def socket_options(self):
         return {int(zmq.PLAIN_SERVER): 1}
 
     def authenticate(self, credentials):
         raise SystemExit
-
-    def get_predicate_arguments(self, user_id):
-        return {}
-
-    def stop(self):
-        pass
 
 
 @scenario

@@ -7,7 +7,13 @@ from backends import scenario
 from zope.interface import implementer
 
 import pseud
-from pseud.interfaces import IAuthenticationBackend, IPredicate, IRPCCallable
+from pseud.auth import AuthenticationBackend
+from pseud.interfaces import (
+    IAuthenticationBackend,
+    IPredicate,
+    IRPCCallable,
+    IServer,
+)
 from pseud.plugins import adapter
 from pseud.utils import (
     create_local_registry,
@@ -224,11 +230,33 @@ def test_domains(net):
     server.register_rpc(lambda: 'public', name='menu')
     assert (yield alice.secret()) == 'secret'
     # does not tell that there is such a function
-    yield from net.raises(pseud.ServiceNotFoundError, bob.secret(), match='no function')
-    assert asked == [('secret', 'alice'), ('secret', 'bob')]
+    hidden = yield from net.raises(pseud.ServiceNotFoundError, bob.secret())
+    asked_of_bob = asked[1:]
+    missing = yield from net.raises(pseud.ServiceNotFoundError, bob.nothing())
+    assert type(hidden) is type(missing)
+    assert str(hidden) == str(missing).replace('nothing', 'secret')
+    assert 'no function' in str(hidden)
+    assert hidden.args == (str(hidden),)
+    assert (asked[0], asked_of_bob) == (('secret', 'alice'), [('secret', 'bob')])
     # one name, a function for each domain: the restricted one where it is allowed
-    assert (yield alice.menu()) == 'full'
-    assert (yield bob.menu()) == 'public'
+    for _ in range(2):
+        assert (yield alice.menu()) == 'full'
+        assert (yield bob.menu()) == 'public'
+
+
+@scenario
+def test_two_restricted_domains_of_one_name(net):
+    """Permission chooses; who has neither can not tell the name from any other."""
+    restrict('admins', lambda name, user_id: user_id == 'alice')
+    restrict('staff', lambda name, user_id: user_id == 'bob')
+    server, alice, bob, eve = net.users('alice', 'bob', 'eve')
+    server.register_rpc(lambda: 'of admins', name='door', domain='admins')
+    server.register_rpc(lambda: 'of staff', name='door', domain='staff')
+    assert (yield alice.door()) == 'of admins'
+    assert (yield bob.door()) == 'of staff'
+    hidden = yield from net.raises(pseud.ServiceNotFoundError, eve.door())
+    missing = yield from net.raises(pseud.ServiceNotFoundError, eve.hatch())
+    assert str(hidden) == str(missing).replace('hatch', 'door')
 
 
 @scenario
@@ -242,7 +270,7 @@ def test_get_rpc_callable_asks_predicates(net):
 
 
 @implementer(IAuthenticationBackend)
-class Colours:
+class Colours(AuthenticationBackend):
     """An authentication plugin of the user's own; tells predicates a colour."""
 
     name = 'colours'
@@ -321,3 +349,56 @@ def test_a_predicate_that_fails_refuses(net, logs):
     server.register_rpc(len, domain='broken')
     yield from net.raises(pseud.UnauthorizedError, client.len([]), match='did not run')
     logs.errors_expected = True
+
+
+@scenario
+def test_a_predicate_decides_at_once(net, logs):
+    """A coroutine would be true, whatever comes out of it."""
+
+    @register_predicate
+    @implementer(IPredicate)
+    @adapter(IRPCCallable)
+    class Later:
+        name = 'later'
+
+        def __init__(self, function):
+            pass
+
+        async def test(self, user_id):
+            return False
+
+    server, client = net.pair()
+    server.register_rpc(len, domain='later')
+    logs.errors_expected = True
+    yield from net.raises(pseud.UnauthorizedError, client.len(''))
+    assert any('asking whether len() may be called failed' in t for t in logs.texts())
+
+
+@scenario
+def test_plugins_that_lack_something_are_named(net):
+    @register_auth_backend
+    @implementer(IAuthenticationBackend)
+    @adapter(IServer)
+    class Lacking:
+        """As they were before there was `challenges`."""
+
+        name = 'lacking'
+        needs_zap = identifies = False
+
+        def __init__(self, rpc):
+            pass
+
+    for plugin in ('lacking', Lacking(None)):
+        with pytest.raises(TypeError, match='AuthenticationBackend promises'):
+            net.server(security_plugin=plugin)
+    yield from ()
+
+
+@scenario
+def test_passwords_are_checked_at_once(net):
+    async def passwords(user_id, password):
+        return True
+
+    with pytest.raises(ValueError, match='async def authenticate'):
+        net.server(security_plugin='plain', passwords=passwords)
+    yield from ()

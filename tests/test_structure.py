@@ -14,42 +14,47 @@ ROOT = pathlib.Path(pseud.__file__).parent
 # From the bottom up. A module imports from the lines above its own, and nothing else of
 # pseud; modules of one package import each other, without circles.
 LAYERS = [
-    'errors _version native',
+    'errors _version exposure native users',
     '_core',
     '_values',
-    'packer',
-    'packer_v1 interfaces current settings guard raisable',
+    'packer keys passwords',
+    'packer_v1 interfaces peers settings guard raisable',
     'describe',
-    'registry remote caller monitor roster sender zap',
-    'plugins pump dispatch',
-    'links sync_link predicate heartbeat auth utils',
-    'engine sync',
+    'registry remote caller hooks monitor roster sender zap',
+    'current',
+    'admission plugins pump dispatch many',
+    'client_link server_link sync_link predicate heartbeat auth utils',
+    'expel sync',
+    'logins',
+    'engine',
     'rpc',
     '_tornado _gevent',
     '_binding',
     '__init__',
+    '__main__',
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 
 # Who may use what does I/O, knows a clock, an event loop or threads.
 EXTERNAL = {
-    'zmq': 'engine pump links monitor zap auth sender sync sync_link',
+    'zmq': 'engine pump client_link server_link monitor zap auth sender sync sync_link '
+    'keys',
     'tornado': '_tornado',
     'asyncio': '_tornado',
     'gevent': '_gevent',
     'greenlet': '_gevent',
-    'time': '_gevent sync sync_link',
+    'time': '_gevent sync sync_link zap',
     'threading': 'rpc',
     '_thread': 'native',
     'concurrent': '_gevent',
-    'socket': '',
+    'socket': 'expel',
     'select': '',
     'selectors': '',
     'pickle': '',
     'marshal': '',
     'subprocess': '',
 }
-CORE_MAY = {'collections', 'dataclasses', 'math', 'msgpack', 'typing'}
+CORE_MAY = {'collections', 'copy', 'dataclasses', 'math', 'msgpack', 'typing'}
 
 MODULES = {
     '.'.join(path.relative_to(ROOT).with_suffix('').parts): path

@@ -6,6 +6,7 @@ comes back as events (see `events`).  Futures, sockets and clocks stay outside.
 """
 
 from collections.abc import Hashable, Sequence
+from copy import copy
 from math import inf
 from typing import Any
 
@@ -15,10 +16,12 @@ from ..errors import (
     OverloadedError,
     PseudError,
 )
-from . import outcomes, v1, wire
+from . import outcomes, wire
+from .answers import fail, reply, reply_error
 from .events import ABORT, FAILED, LOST, Event
 from .expire import expire
 from .limits import Limits
+from .login import admit, refuse, release
 from .outbox import (
     OVERHEAD,
     enqueue,
@@ -30,7 +33,7 @@ from .outbox import (
     unsent,
 )
 from .peer import InboundCall, Peer
-from .receive import receive
+from .receive import receive, receive_messages
 from .wire import Buffer
 
 __all__ = ['Endpoint']
@@ -51,6 +54,8 @@ class Endpoint:
         limits: see `Limits`.
         uid_prefix: 8 random bytes, the start of our uids in v1.
         lockstep: we speak only in turns (a REQ socket); peers are told.
+        credentials: user id and password to log in with, if the server wants that.
+        challenges: clients have to log in (see `login`).
         agent: software and version, told in HELLO.
         make_call: makes the `InboundCall` of a peer's call; a subclass can carry more.
     """
@@ -63,6 +68,8 @@ class Endpoint:
         limits: Limits | None = None,
         uid_prefix: bytes = b'\0' * 8,
         lockstep: bool = False,
+        credentials: tuple[str, str] | None = None,
+        challenges: bool = False,
         agent: str = '',
         make_call: type[InboundCall] = InboundCall,
     ) -> None:
@@ -71,6 +78,8 @@ class Endpoint:
         self.limits = limits or Limits()
         self.uid_prefix = uid_prefix
         self.lockstep = lockstep
+        self.credentials = credentials
+        self.challenges = challenges
         self.agent = agent
         self.make_call = make_call
         self.peers: dict[Hashable, Peer] = {}
@@ -78,6 +87,7 @@ class Endpoint:
         self.running = 0  # inbound calls of all peers
         self.dirty: list[Peer] = []
         self.full = False  # some outbox holds a batch: better sent now than later
+        self.held_bytes = 0  # of all peers that log in
         self.due = inf
         self.late = 0  # answers that nobody waited for any more
         self.draining: str | None = None
@@ -87,6 +97,12 @@ class Endpoint:
         self._next_id = 2 if server else 1
 
     receive = receive
+    receive_messages = receive_messages
+    reply = reply
+    reply_error = reply_error
+    fail = fail
+    admit = admit
+    refuse = refuse
     expire = expire
     take = take
     sent = sent
@@ -105,6 +121,8 @@ class Endpoint:
         }
         if self.lockstep:
             fields['lockstep'] = True
+        if self.credentials is not None:
+            fields['user_id'], fields['password'] = self.credentials
         return fields
 
     def connected(self, peer: Peer, now: float) -> None:
@@ -113,6 +131,16 @@ class Endpoint:
         peer.ready = True
         if peer.protocol == 2 and not self.server:
             enqueue(self, peer, (wire.HELLO, 0, 0, self.hello()), 256)
+            if self.credentials is not None and not self.lockstep:
+                peer.closed = True  # until it has said WELCOME
+                return
+        elif self.credentials is not None:
+            uid = self.uid_prefix + bytes(8)
+            enqueue(self, peer, (wire.HELLO, uid, 0, self.credentials), 256)
+        self.send_waiting(peer, now)
+
+    def send_waiting(self, peer: Peer, now: float) -> None:
+        """Send this peer the calls that have waited for one."""
         waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         for call_id, (name, body, buffers, size) in waiting.items():
             handle, deadline, _, _, timeout = self.pending[call_id]
@@ -126,8 +154,14 @@ class Endpoint:
             peer.in_flight += 1
             self._send_call(peer, call_id, name, body, buffers, remaining)
 
-    def lost(self, peer: Peer, reason: str) -> list[Event]:
-        """The connection is gone: end its calls, both ways, with what is certain."""
+    def lost(
+        self, peer: Peer, reason: str, error: PseudError | None = None
+    ) -> list[Event]:
+        """The connection is gone: end its calls, both ways, with what is certain.
+
+        Args:
+            error: what is certain about all calls made to it, if anything.
+        """
         if peer.gone:
             return []
         peer.gone = peer.closed = True
@@ -142,10 +176,12 @@ class Endpoint:
         for call_id, (handle, _, _, name, _) in ended:
             del self.pending[call_id]
             outcome = outcomes.lost_unsent if call_id in waited else outcomes.lost
-            events.append((FAILED, handle, outcome(name, peer, reason)))
+            why = outcome(name, peer, reason) if error is None else copy(error)
+            events.append((FAILED, handle, why))
         for call in list(peer.inbound.values()):
             self.forget(call)
             events.append((ABORT, call, f'its caller was lost: {reason}'))
+        release(self, peer)
         peer.outbox.clear()
         peer.outbox_buffers.clear()
         peer.queued = peer.in_flight = 0
@@ -329,72 +365,6 @@ class Endpoint:
             enqueue(self, peer, (wire.PING, token), OVERHEAD)
 
     # ------------------------------------------------------------------ their calls
-
-    def reply(
-        self, call: InboundCall, body: Buffer, buffers: Sequence[Buffer] = ()
-    ) -> None:
-        """Answer a call; ignored when nobody waits for it any more.
-
-        Raises:
-            MessageTooLargeError: more than the caller accepts; `fail` it instead.
-        """
-        if call.done:
-            return
-        peer = call.peer
-        size = size_of(body, buffers) if buffers else len(body)
-        if size > peer.max_message:
-            raise outcomes.too_large(
-                call.name,
-                size,
-                peer.max_message,
-                f'the limit of {peer.label}',
-                'result',
-            )
-        if peer.queued + size > self.limits.max_queue:
-            self.fail(
-                call,
-                'pseud.PeerLostError',
-                f'the result of {call.name}() was dropped: {peer.queued} bytes wait '
-                'to be sent to its caller, who reads too slowly',
-            )
-            return
-        self.forget(call)
-        if size < wire.LARGE and not buffers:
-            enqueue(self, peer, (wire.RESULT, call.id, 0, body), size)
-        else:
-            enqueue_body(self, peer, wire.RESULT, call.id, body, buffers)
-
-    def fail(
-        self,
-        call: InboundCall,
-        type_name: str,
-        message: str,
-        traceback: str | None = None,
-    ) -> None:
-        """Answer a call with an error of our own; a short one, whatever the limit."""
-        if not call.done:
-            make = v1.encode_error if call.protocol == 1 else wire.error_body
-            self._answer_error(call, make(type_name, message, traceback))
-
-    def reply_error(self, call: InboundCall, body: Buffer) -> None:
-        """Answer a call with a packed error; ignored when nobody waits for it."""
-        if call.done:
-            return
-        peer = call.peer
-        if len(body) > peer.max_message:
-            self.fail(
-                call,
-                'pseud.MessageTooLargeError',
-                f'{call.name}() raised something of {len(body)} bytes, '
-                f'the limit of {peer.label} is {peer.max_message}',
-            )
-            return
-        self._answer_error(call, body)
-
-    def _answer_error(self, call: InboundCall, body: Buffer) -> None:
-        self.forget(call)
-        if self.has_room(call.peer):
-            enqueue_body(self, call.peer, wire.ERROR, call.id, body)
 
     def has_room(self, peer: Peer) -> bool:
         """Whether small answers may be queued: else a peer asks and does not read."""

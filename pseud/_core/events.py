@@ -16,6 +16,8 @@ LOST       peer, reason: the connection is gone
 AWAY       peer, reason: it takes no new calls
 BEAT       peer: it sent a heartbeat or answered ours
 VIOLATION  peer, exception: it broke the protocol; the rest was dropped
+LOGIN      peer, `Login`: decide, then `admit` or `refuse` the peer
+REFUSED    peer, reason: it does not believe who we are
 =========  ==============================================================
 """
 
@@ -28,13 +30,16 @@ __all__ = [
     'ERROR',
     'FAILED',
     'INVOKE',
+    'LOGIN',
     'LOST',
     'READY',
+    'REFUSED',
     'RESULT',
     'VIOLATION',
     'Event',
 ]
 
 INVOKE, RESULT, ERROR, FAILED, ABORT, READY, LOST, AWAY, BEAT, VIOLATION = range(10)
+LOGIN, REFUSED = 10, 11
 
 Event = tuple[Any, ...]

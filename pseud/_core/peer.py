@@ -16,6 +16,7 @@ class Peer:
         key: what the engine finds it by (a routing id, an endpoint).
         label: how errors and logs name it.
         link, address: the engine's, to reach it by.
+        view: the engine's, too: what the program sees of it.
         watched: its loss will be told; who is not may be forgotten to make room.
         protocol: 2, or 1 for peers that speak v1.
         user_id: who the transport's authentication says it is; None without.
@@ -24,6 +25,9 @@ class Peer:
         away: the reason it takes no new calls, or None.
         rejected: the reason one side will not work with the other, or None.
         closed: no calls can be made to it, for one of these reasons or the next.
+        admitted: false while it has to log in (see `login`).
+        logging_in: whether it is being decided who it is, after how many ``logins``.
+        held: ØMQ messages that wait for that, of ``held_bytes``.
         gone: the connection is no more.
         lockstep: speaks only in turns (a REQ socket): send it answers, nothing else.
         outbox: messages to send; ``outbox_buffers`` their buffer frames, in order.
@@ -36,11 +40,14 @@ class Peer:
 
     __slots__ = (
         'address',
+        'admitted',
         'away',
         'blocked',
         'closed',
         'dirty',
         'gone',
+        'held',
+        'held_bytes',
         'hello',
         'in_flight',
         'inbound',
@@ -48,6 +55,8 @@ class Peer:
         'label',
         'link',
         'lockstep',
+        'logging_in',
+        'logins',
         'max_calls',
         'max_message',
         'outbox',
@@ -58,6 +67,7 @@ class Peer:
         'rejected',
         'taken',
         'user_id',
+        'view',
         'watched',
     )
 
@@ -78,6 +88,7 @@ class Peer:
         self.user_id = user_id
         self.link = link
         self.address = address
+        self.view: Any = None
         self.watched = watched
         self.protocol = protocol
         self.hello: dict[str, Any] | None = None
@@ -87,6 +98,11 @@ class Peer:
         self.away: str | None = None
         self.rejected: str | None = None
         self.lockstep = False
+        self.admitted = True
+        self.logging_in = False
+        self.logins = 0
+        self.held: list[tuple[Any, Any]] = []
+        self.held_bytes = 0
         self.blocked = False
         self.dirty = False
         self.outbox: list[Message] = []

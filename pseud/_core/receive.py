@@ -10,26 +10,42 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RemoteProtocolError
 from . import v1, wire
-from .events import ABORT, AWAY, BEAT, ERROR, FAILED, INVOKE, READY, RESULT, VIOLATION
-from .outbox import enqueue, enqueue_body, size_of
+from .events import (
+    ABORT,
+    BEAT,
+    ERROR,
+    FAILED,
+    INVOKE,
+    RESULT,
+    VIOLATION,
+)
+from .login import hold, hold_v1
+from .outbox import enqueue_body, size_of
 from .peer import InboundCall, Peer
+from .presence import (
+    choose_protocol,
+    introduce,
+    know,
+    on_goaway,
+    on_hello,
+    on_reject,
+    on_welcome,
+    short,
+    tell,
+)
 from .wire import Buffer, Message
 
 if TYPE_CHECKING:
     from .endpoint import Endpoint
     from .events import Event
 
-__all__ = ['receive']
+__all__ = ['receive', 'receive_messages']
 
 _BODIES = (bytes, memoryview)  # inline, or a frame of its own
 _CALL, _RESULT = wire.CALL, wire.RESULT
 
 # Characters of a function's name; it stands in error messages, too.
 MAX_NAME = 1024
-
-# What HELLO and WELCOME state and we keep, and the characters of it.
-_STATED = frozenset(('name', 'agent', 'max_message', 'max_calls', 'lockstep'))
-MAX_AGENT = 256
 
 
 def receive(
@@ -52,8 +68,27 @@ def receive(
         head = payload[0]
         if head == v1.VERSION:
             _receive_v1(endpoint, peer, payload, events)
-        else:
+        elif peer.admitted:
             _receive_v2(endpoint, peer, wire.decode(head), payload, now, events)
+        else:
+            know(endpoint, peer, events)
+            hold(endpoint, peer, wire.decode(head), payload, events)
+    except RemoteProtocolError as error:
+        events.append((VIOLATION, peer, error))
+    return events
+
+
+def receive_messages(
+    endpoint: 'Endpoint',
+    peer: Peer,
+    messages: Iterable[Message],
+    payload: Sequence[Buffer],
+    now: float,
+) -> 'list[Event]':
+    """Take in messages whose head has been decoded; the same otherwise."""
+    events: list[Event] = []
+    try:
+        _receive_v2(endpoint, peer, messages, payload, now, events)
     except RemoteProtocolError as error:
         events.append((VIOLATION, peer, error))
     return events
@@ -70,7 +105,7 @@ def _receive_v2(
     pending = endpoint.pending
     claimed = 1  # frames of the payload that are spoken for
     if peer.protocol != 2:
-        _choose_protocol(peer, 2)
+        choose_protocol(peer, 2)
     for message in messages:
         length = len(message) if type(message) is tuple else 0
         if length == 4 and message[0] == _RESULT:
@@ -96,7 +131,7 @@ def _receive_v2(
         if count:
             if type(count) is not int or not 0 < count <= len(payload) - claimed:
                 raise RemoteProtocolError(
-                    f'a message claims {_short(count)} buffers of '
+                    f'a message claims {short(count)} buffers of '
                     f'{len(payload) - claimed}'
                 )
             buffers = payload[claimed : claimed + count]
@@ -154,11 +189,11 @@ def _on_call(
     if timeout is not None:
         if type(timeout) is not int or timeout < 0:
             raise RemoteProtocolError(
-                f'a timeout is {_short(timeout)}, not milliseconds'
+                f'a timeout is {short(timeout)}, not milliseconds'
             )
         deadline = now + timeout / 1000
     if not peer.ready:
-        _introduce(endpoint, peer, events)
+        introduce(endpoint, peer, events)
     call = endpoint.make_call(peer, call_id, name, body, buffers, deadline)
     _admit_call(endpoint, peer, call, events)
 
@@ -213,42 +248,6 @@ def _answer(
         enqueue_body(endpoint, peer, kind, call_id, body)
 
 
-def _tell(endpoint: 'Endpoint', peer: Peer, message: Message, size: int) -> None:
-    """Queue what a peer asked for, unless it does not read what it asks for."""
-    if endpoint.has_room(peer):
-        enqueue(endpoint, peer, message, size)
-
-
-def _choose_protocol(peer: Peer, protocol: int) -> None:
-    if peer.ready or peer.outbox:
-        raise RemoteProtocolError(
-            f'a v{protocol} message from a peer that speaks v{peer.protocol}'
-        )
-    peer.protocol = protocol
-
-
-def _introduce(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
-    """From its first proper message on, we keep a peer in mind; if there is room."""
-    if len(endpoint.peers) >= endpoint.limits.max_peers:
-        _make_room(endpoint, events)
-    if len(endpoint.peers) >= endpoint.limits.max_peers:
-        peer.rejected = f'{len(endpoint.peers)} peers are connected already, the limit'
-        peer.closed = True
-        return
-    endpoint.peers[peer.key] = peer
-    peer.ready = True
-    if peer.rejected is None:
-        events.append((READY, peer))
-
-
-def _make_room(endpoint: 'Endpoint', events: 'list[Event]') -> None:
-    """Forget the first idle peer whose loss nobody would tell; it is met again."""
-    for peer in endpoint.peers.values():
-        if not (peer.watched or peer.inbound or peer.in_flight or peer.outbox):
-            events += endpoint.lost(peer, 'forgotten, to make room for others')
-            return
-
-
 # ---------------------------------------------------------------------- the rare ones
 
 
@@ -265,7 +264,7 @@ def _on_ping(
     endpoint: 'Endpoint', peer: Peer, token: Any, _: Any, events: 'list[Event]'
 ) -> None:
     if not peer.blocked and type(token) is int:
-        _tell(endpoint, peer, (wire.PONG, token), 0)
+        tell(endpoint, peer, (wire.PONG, token), 0)
     events.append((BEAT, peer))
 
 
@@ -275,90 +274,14 @@ def _on_pong(
     events.append((BEAT, peer))
 
 
-def _on_hello(
-    endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
-) -> None:
-    """The peer introduces itself; a client that looks for another service is told."""
-    if not endpoint.server:
-        raise RemoteProtocolError('HELLO from a server')
-    _note_hello(peer, fields)
-    wanted = fields.get('name')
-    if wanted and wanted != endpoint.name:
-        peer.rejected = (
-            f'this server is {endpoint.name!r}, the client looks for {_short(wanted)!r}'
-        )
-        peer.closed = True
-    if not peer.ready:
-        _introduce(endpoint, peer, events)
-    if peer.rejected is not None:
-        _tell(endpoint, peer, (wire.REJECT, 0, 0, {'reason': peer.rejected}), 256)
-    elif not peer.lockstep:
-        _tell(endpoint, peer, (wire.WELCOME, 0, 0, endpoint.hello()), 256)
-
-
-def _on_welcome(
-    endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
-) -> None:
-    if endpoint.server:
-        raise RemoteProtocolError('WELCOME from a client')
-    _note_hello(peer, fields)
-    events.append((READY, peer))
-
-
-def _note_hello(peer: Peer, fields: Any) -> None:
-    if type(fields) is not dict:
-        raise RemoteProtocolError(f'HELLO holds {_name(fields)}, not a map')
-    # no more of it than is known: it stays as long as the peer
-    peer.hello = {
-        name: value[:MAX_AGENT] if type(value) is str else value
-        for name, value in fields.items()
-        if name in _STATED and type(value) in (str, int, bool)
-    }
-    if fields.get('lockstep') is True:
-        peer.lockstep = peer.closed = True
-    size, calls = fields.get('max_message'), fields.get('max_calls')
-    if type(size) is int and size > 0:
-        peer.max_message = size
-    if type(calls) is int and calls > 0:
-        peer.max_calls = min(calls, peer.max_calls)  # what it began with is ours
-
-
-def _on_reject(
-    endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
-) -> None:
-    peer.rejected = _reason(fields)
-    peer.closed = True
-    events.append((AWAY, peer, peer.rejected))
-
-
-def _on_goaway(
-    endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
-) -> None:
-    peer.away = _reason(fields)
-    peer.closed = True
-    events.append((AWAY, peer, peer.away))
-
-
-def _reason(fields: Any) -> str:
-    reason = fields.get('reason') if type(fields) is dict else None
-    return _short(reason) if reason else 'no reason given'
-
-
-def _short(text: Any) -> str:
-    """What a peer wrote, safe to show: neither long nor deep."""
-    if type(text) is str:
-        return text[:200]
-    return repr(text) if type(text) in (int, float, bool) else _name(text)
-
-
 _HANDLERS = {
     wire.CANCEL: _on_cancel,
     wire.PING: _on_ping,
     wire.PONG: _on_pong,
-    wire.HELLO: _on_hello,
-    wire.WELCOME: _on_welcome,
-    wire.REJECT: _on_reject,
-    wire.GOAWAY: _on_goaway,
+    wire.HELLO: on_hello,
+    wire.WELCOME: on_welcome,
+    wire.REJECT: on_reject,
+    wire.GOAWAY: on_goaway,
 }
 
 
@@ -370,10 +293,12 @@ def _receive_v1(
 ) -> None:
     kind, uid, content = v1.decode(payload)
     if peer.protocol != 1:
-        _choose_protocol(peer, 1)
+        choose_protocol(peer, 1)
     if not peer.ready:
-        _introduce(endpoint, peer, events)
-    if kind == v1.WORK:
+        introduce(endpoint, peer, events)
+    if not peer.admitted:
+        hold_v1(endpoint, peer, kind, uid, content, payload, events)
+    elif kind == v1.WORK:
         name, body = content
         if len(name) > MAX_NAME:
             raise RemoteProtocolError(f'a function name of {len(name)} characters')

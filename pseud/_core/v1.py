@@ -12,7 +12,8 @@ from typing import Any
 import msgpack
 
 from ..errors import RemoteProtocolError, UnauthorizedError
-from .wire import CALL, ERROR, RESULT, WELCOME, Buffer, Message
+from .wire import CALL, ERROR, REJECT, RESULT, WELCOME, Buffer, Message
+from .wire import HELLO as _HELLO
 
 __all__ = ['VERSION', 'decode', 'encode', 'encode_error', 'split_uid', 'unauthorized']
 
@@ -106,6 +107,10 @@ def encode(message: Message, prefix: bytes) -> list[Buffer] | None:
         return [VERSION, call_id, FAILURE, rest[1]]
     if kind == WELCOME:
         return [VERSION, call_id, AUTHENTICATED, b'Welcome']
+    if kind == REJECT and type(call_id) is bytes:
+        return [VERSION, call_id, UNAUTHORIZED, rest[1]['reason'].encode()]
+    if kind == _HELLO and type(call_id) is bytes:
+        return [VERSION, call_id, HELLO, _pack(rest[1])]
     return None
 
 

@@ -102,6 +102,7 @@ class GeventBackend:
     """
 
     name = 'gevent'
+    cooperative = True
 
     def __init__(self, max_handlers: int) -> None:
         self.loop = gevent.get_hub().loop

@@ -65,6 +65,7 @@ class TornadoBackend:
     """
 
     name = 'tornado'
+    cooperative = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop

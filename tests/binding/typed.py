@@ -5,14 +5,17 @@ The environments of tests/binding hold pseud without its sources, as its users h
 
 from pseud import (
     Client,
+    CurrentCall,
     Limits,
     NotSentError,
     PseudError,
     RemoteError,
+    RemotePeer,
     Server,
     SyncClient,
     TimeoutError,
     UnauthorizedError,
+    current_call,
 )
 from pseud.utils import create_local_registry, register_rpc
 
@@ -89,3 +92,34 @@ def decorated(server: Server, client: Client) -> None:
 
     text: str = sheep()
     print(text)
+
+
+async def peers(server: Server, client: Client) -> None:
+    known: dict[RemotePeer, str] = {}
+
+    @server.on_join
+    async def join(peer: RemotePeer) -> None:
+        known[peer] = await server.send_to(peer).name()
+
+    @server.on_leave
+    def leave(peer: RemotePeer, reason: str) -> None:
+        print(known.pop(peer), peer.user_id or peer.address, reason.upper())
+
+    client.on_join(join)
+    await join(server.peers[0])
+    seconds: float = server.peers[0].connected_for
+    names = [peer.user_id for peer in server.peers if peer.in_flight < seconds]
+    some = server.send_to_many(name for name in names if name is not None)
+    outcomes: dict[str, int] = await some.with_options(timeout=1).number()
+    count: int = server.expel('alice', reason='enough') + server.expel(server.peers[0])
+    print(outcomes, count)
+
+
+async def handler() -> str:
+    call: CurrentCall | None = current_call()
+    if call is None or call.remaining is None:
+        return 'nobody waits'
+    answer: str = await call.caller.with_options(timeout=call.remaining).hello(
+        call.name
+    )
+    return answer

@@ -53,6 +53,10 @@ V2 = {
         '94 0a 00 00 83 a8 76657273696f6e73 91 02 a4 6e616d65 a1 78'
         ' a9 6d61785f63616c6c73 09',
     ),
+    'hello with a login': (
+        (wire.HELLO, 0, 0, {'user_id': 'a', 'password': 'b'}),
+        '94 0a 00 00 82 a7 757365725f6964 a1 61 a8 70617373776f7264 a1 62',
+    ),
     'welcome': (
         (wire.WELCOME, 0, 0, {'name': 'x'}),
         '94 0b 00 00 81 a4 6e616d65 a1 78',
@@ -60,6 +64,10 @@ V2 = {
     'reject': (
         (wire.REJECT, 0, 0, {'reason': 'why'}),
         '94 0c 00 00 81 a6 726561736f6e a3 776879',
+    ),
+    'reject of a login': (
+        (wire.REJECT, 0, 0, {'reason': 'why', 'unauthorized': True}),
+        '94 0c 00 00 82 a6 726561736f6e a3 776879 ac 756e617574686f72697a6564 c3',
     ),
     'goaway': (
         (wire.GOAWAY, 0, 0, {'reason': 'why'}),
@@ -83,8 +91,8 @@ def test_v2(name):
 def test_v2_many_in_one_head():
     messages = [message for message, _ in V2.values()]
     parts = [bytes.fromhex(text) for _, text in V2.values()]
-    assert len(parts) == 17
-    assert wire.encode(messages) == b'\xdc\x00\x11' + b''.join(parts)
+    assert len(parts) == 19
+    assert wire.encode(messages) == b'\xdc\x00\x13' + b''.join(parts)
 
 
 def test_every_type_is_here():
@@ -183,6 +191,22 @@ def test_v2_reject():
     ]
 
 
+def test_a_login():
+    clock = Clock()
+    client = Program(clock, server=False, credentials=('a', 'b'))
+    pair = Wire(client, Program(clock, server=True, challenges=True)).connect()
+    client.flush()
+    login = 'a7 757365725f6964 a1 61 a8 70617373776f7264 a1 62'
+    assert frames(pair.up)[0][0].endswith(bytes.fromhex(login))
+    peer = Peer(pair.key, client.core.limits, link=pair.down)
+    peer.admitted = False
+    pair.server.core.receive(peer, pair.up.sent[0], 0)
+    pair.server.core.refuse(peer, 'why')
+    pair.server.flush()
+    _, text = V2['reject of a login']
+    assert frames(pair.down) == [[b'\x91' + bytes.fromhex(text)]]
+
+
 def test_v2_turn_taker_says_so():
     pair = Wire(Program(server=False, lockstep=True)).connect()
     pair.client.flush()
@@ -211,6 +235,14 @@ V1 = {
     'authenticated': (
         (wire.WELCOME, UID, 0, b''),
         [b'v1', UID, b'\x04', b'Welcome'],
+    ),
+    'unauthorized': (
+        (wire.REJECT, UID, 0, {'reason': 'why'}),
+        [b'v1', UID, b'\x11', b'why'],
+    ),
+    'hello': (
+        (wire.HELLO, UID, 0, ('login', 'password')),
+        [b'v1', UID, b'\x02', bytes.fromhex('92 a5 6c6f67696e a8 70617373776f7264')],
     ),
 }
 # what only a peer sends: payload, and what is read in it

@@ -1,8 +1,6 @@
-"""The links of a client and of a server: who is at the other end, and who was lost."""
+"""The link of a server: one socket for all clients, who is where, and who was lost."""
 
 import errno
-import logging
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,6 +10,7 @@ from . import monitor
 from ._core import v1, wire
 from ._core.peer import Peer
 from ._core.wire import Buffer
+from .native import seed_random
 from .pump import (
     MORE,
     NOBLOCK,
@@ -26,151 +25,17 @@ from .pump import (
 if TYPE_CHECKING:
     from .engine import Engine
 
-__all__ = ['ClientLink', 'ServerLink']
-
-logger = logging.getLogger(__name__)
+__all__ = ['ServerLink']
 
 SRCFD = int(zmq.SRCFD)
 # Routing ids in front of the delimiter: one for each ØMQ device on the way, and room.
 MAX_ENVELOPE = 8
-# A connection that ended within so many seconds is made anew after a pause.
-LASTED = 1.0
-PAUSE, MAX_PAUSE = 0.1, 5.0
 MAX_ROUTING_ID = 255  # bytes, ZMQ_ROUTING_ID
+# In place of the descriptor of a peer that was expelled: equals none.
+IGNORED = -2
 # How often a connection that the monitor reports lost is tried, and when (seconds): the
 # descriptor may belong to a newer one already, and the report comes before the fact.
 CONFIRM_AFTER = (0.0, 0.01, 0.05, 0.25, 1.0)
-
-
-class ClientLink(Link):
-    """A DEALER connected to one endpoint, so that answers and calls keep to it.
-
-    Nothing is sent before the monitor tells of a connection, and after a loss the socket
-    is replaced: no call goes out on a later connection than it was made for.
-    (ZMQ_IMMEDIATE would see to that, too, but then libzmq 4.3.5 drops answers that had
-    arrived and were not read yet.)
-    """
-
-    kind = zmq.DEALER
-    monitored = monitor.CONNECTING
-
-    def __init__(self, engine: 'Engine', endpoint: str) -> None:
-        self.endpoint = endpoint
-        self.peer: Peer | None = None
-        self.up_since = 0.0
-        self.pause = 0.0
-        super().__init__(engine)
-
-    def open(self) -> None:
-        super().open()
-        try:
-            connect(self.socket, self.endpoint)
-        except ValueError:
-            self.close_socket()
-            raise
-
-    def replace(self, lasted: bool) -> None:
-        """Close the socket of a connection that is gone, and open another.
-
-        Args:
-            lasted: the connection had been up for a while: open at once.  Else after a
-                pause that doubles: a server that refuses, or takes in and throws out,
-                must not be stormed.
-        """
-        self.socket.linger = 0
-        self.close_socket()
-        backend = self.engine.backend
-        if lasted:
-            self.pause = 0.0
-            self.reopen()
-        else:
-            self.pause = min(max(2 * self.pause, PAUSE), MAX_PAUSE)
-            spread = 0.5 + random.random()
-            backend.call_at(backend.now() + spread * self.pause, self.reopen)
-
-    def reopen(self) -> None:
-        """Open a new socket, unless the link is no longer wanted."""
-        if self.ended:
-            return
-        try:
-            self.open()
-        except (zmq.ZMQError, ValueError):  # no descriptors left, for instance
-            logger.warning(
-                'can not connect to %s again yet', self.endpoint, exc_info=True
-            )
-            backend = self.engine.backend
-            backend.call_at(backend.now() + MAX_PAUSE, self.reopen)
-            return
-        self.start()
-
-    def start(self) -> None:
-        super().start()
-        if self.endpoint.startswith('inproc:'):  # has no handshake, and no monitor
-            self.connected()
-
-    def connected(self) -> None:
-        if self.peer is not None:
-            self.lost('it connected anew')
-        engine = self.engine
-        self.peer = Peer(
-            self.endpoint,
-            engine.settings.limits,
-            label=self.endpoint,
-            link=self,
-            protocol=engine.settings.protocol,
-        )
-        self.up_since = engine.backend.now()
-        engine.refused(self.endpoint, None)
-        engine.core.connected(self.peer, engine.backend.now())
-
-    def lost(self, reason: str) -> None:
-        peer, self.peer = self.peer, None
-        if peer is not None:
-            self.engine.handle(self.engine.core.lost(peer, reason))
-
-    def read(self) -> None:
-        recv = self.socket.recv
-        frame = recv(NOBLOCK, False)
-        if len(frame.buffer):  # no delimiter: nobody we know sends that
-            skip_rest(frame, recv)
-            return
-        payload = read_frames(recv) if frame.more else []
-        if self.peer is not None:
-            self.engine.receive(self.peer, payload)
-
-    def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
-        if peer is not self.peer:
-            return False
-        try:
-            send(self.socket, b'', MORE)
-        except zmq.Again:
-            return False
-        try:
-            send_payload(self.socket, payload)
-        except (
-            zmq.Again
-        ):  # the connection ended between two frames, as we shall be told
-            pass
-        return True
-
-    def observed(self, event: int, value: int) -> None:
-        if event == monitor.UP:
-            self.connected()
-        elif event == monitor.LOST:
-            self.drain_some()  # what arrived before counts
-            if self.peer is not None:
-                self.lost('the connection was closed')
-                if not self.ended:
-                    now = self.engine.backend.now()
-                    self.replace(now - self.up_since >= LASTED)
-        else:
-            settings = self.engine.settings
-            error = monitor.refusal(self.endpoint, settings, event, value)
-            self.engine.refused(self.endpoint, error)
-            if event == monitor.REFUSED and not self.ended:
-                self.replace(
-                    False
-                )  # libzmq does not try again, but we do: users change
 
 
 class ServerLink(Link):
@@ -180,13 +45,14 @@ class ServerLink(Link):
     monitored = monitor.LOST
 
     def __init__(self, engine: 'Engine') -> None:
+        seed_random()
         super().__init__(engine)
         # what can not be routed is an error, not lost
         self.socket.router_mandatory = True
         if engine.settings.name:
             # v1 clients address a server by it
             self.socket.routing_id = engine.settings.name.encode()
-        if engine.auth.needs_zap:
+        if engine.zap_domain:
             self.socket.zap_domain = engine.zap_domain
         self.by_fd: dict[int, set[Peer]] = {}
         self.leaving: list[Peer] = []  # reported lost, to be confirmed
@@ -238,40 +104,58 @@ class ServerLink(Link):
         payload = read_frames(recv) if frame.more else []
         engine = self.engine
         key: Any = envelope[0] if len(envelope) == 1 else tuple(envelope)
-        user_id = _property(first, 'User-Id') if engine.auth.identifies else None
+        known_as = _property(first, 'User-Id') if engine.auth.identifies else None
         try:
             fd = first.get(SRCFD)
         except zmq.ZMQError:  # inproc
             fd = -1
         peer = engine.core.peers.get(key)
-        if peer is not None and (peer.address.fd != fd or peer.user_id != user_id):
+        if peer is not None and (
+            peer.address.fd != fd or peer.address.known_as != known_as
+        ):
+            if peer.address.ignored == fd and peer.address.known_as == known_as:
+                return  # it was expelled
             # a routing id that its client chose, on another connection now
             self.lost(peer, 'it connected anew')
             peer = None
         if peer is None:
-            peer = self.meet(key, envelope, first, fd, user_id)
+            peer = self.meet(key, envelope, first, fd, known_as)
         engine.receive(peer, payload)
         if peer.ready and not peer.address.known:
             peer.address.known = True
             self.by_fd.setdefault(fd, set()).add(peer)
 
     def meet(
-        self, key: Any, envelope: list[bytes], frame: Any, fd: int, user_id: str | None
+        self, key: Any, envelope: list[bytes], frame: Any, fd: int, known_as: str | None
     ) -> Peer:
         self.note_losses()
-        address = _property(frame, 'Peer-Address') or 'this machine'
-        return Peer(
+        ip = _property(frame, 'Peer-Address') or ''
+        address = ip or 'this machine'
+        challenges = self.engine.core.challenges
+        user_id = None if challenges else known_as  # else what it logs in as
+        peer = Peer(
             key,
             self.engine.settings.limits,
             label=f'{user_id} at {address}' if user_id else f'a client at {address}',
             user_id=user_id,
             link=self,
-            address=_Address(envelope, fd),
+            address=_Address(envelope, fd, known_as, ip),
             # nobody tells when these go: they are behind a device, or inproc
             watched=fd >= 0 and len(envelope) == 1,
         )
+        peer.admitted = not challenges
+        return peer
 
     def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
+        address = peer.address
+        if address.chosen:  # a routing id that another may have chosen by now
+            self.note_losses()
+            if address.doubtful or peer in self.leaving:
+                return False
+        return self.send_to(peer, payload)
+
+    def send_to(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
+        """Send to whoever has the routing id of a peer."""
         envelope = peer.address.envelope
         try:
             send(self.socket, envelope[0], MORE)
@@ -289,12 +173,19 @@ class ServerLink(Link):
         return True
 
     def lost(self, peer: Peer, reason: str) -> None:
-        peers = self.by_fd.get(peer.address.fd)
+        address = peer.address
+        fd = address.fd if address.ignored is None else address.ignored
+        peers = self.by_fd.get(fd)
         if peers is not None:
             peers.discard(peer)
             if not peers:
-                del self.by_fd[peer.address.fd]
+                del self.by_fd[fd]
         self.engine.handle(self.engine.core.lost(peer, reason))
+
+    def ignore(self, peer: Peer) -> None:
+        """Drop what comes from now on by the connection of an expelled peer."""
+        address = peer.address
+        address.ignored, address.fd = address.fd, IGNORED
 
     def observed(self, event: int, value: int) -> None:
         self.leaving.extend(self.by_fd.pop(value, ()))
@@ -321,19 +212,24 @@ class ServerLink(Link):
         """Find out whether a peer that was reported lost really is."""
         if peer.gone or self.socket.closed:
             return
-        if peer.lockstep:  # what it did not ask for would pass for an answer
+        # what a lockstep peer did not ask for would pass for an answer
+        if peer.lockstep or peer.address.ignored is not None:
             self.lost(peer, 'the connection was closed')
             return
         if peer.protocol == 1:
             probe: list[Buffer] = [v1.VERSION, b'', v1.HEARTBEAT, b'']
         else:
             probe = [wire.encode([(wire.PING, 0)])]
-        self.send(peer, probe)
+        peer.address.doubtful = True
+        self.send_to(peer, probe)
         self.look_again()
         attempt += 1
         if peer.gone:
             return
-        if attempt == len(CONFIRM_AFTER):  # it is there: another had its descriptor
+        if attempt == len(CONFIRM_AFTER) and peer.address.chosen:
+            # somebody is there, but who?  If it is the same, it is met anew.
+            self.lost(peer, 'the connection was closed')
+        elif attempt == len(CONFIRM_AFTER):  # it is there: another had its descriptor
             self.by_fd.setdefault(peer.address.fd, set()).add(peer)
         else:
             when = self.engine.backend.now() + CONFIRM_AFTER[attempt]
@@ -341,14 +237,44 @@ class ServerLink(Link):
 
 
 class _Address:
-    """Where a server finds a peer: by which routing ids, on which descriptor."""
+    """Where a server finds a peer, and as whom ZAP let its connection in.
 
-    __slots__ = ('envelope', 'fd', 'known')
+    Attributes:
+        envelope: routing ids.
+        fd: descriptor of the connection; -1 without.
+        known_as: ZAP's User-Id.
+        ip: IP address, empty for ipc.
+        text: what people call it.
+        chosen: its client chose the routing id; those of libzmq begin with NUL.
+        doubtful: its connection was reported lost.
+        known: the link looks out for the loss of ``fd``.
+        ignored: after it was expelled, its descriptor; ``fd`` is none then.
+    """
 
-    def __init__(self, envelope: list[bytes], fd: int) -> None:
+    __slots__ = (
+        'chosen',
+        'doubtful',
+        'envelope',
+        'fd',
+        'ignored',
+        'ip',
+        'known',
+        'known_as',
+        'text',
+    )
+
+    def __init__(
+        self, envelope: list[bytes], fd: int, known_as: str | None, ip: str
+    ) -> None:
         self.envelope = envelope
         self.fd = fd
+        self.known_as = known_as
+        self.ip = ip
+        self.text = ip or 'this machine'
+        self.ignored: int | None = None
         self.known = False
+        self.chosen = not envelope[0].startswith(b'\0')
+        self.doubtful = False
 
 
 def _property(frame: Any, name: str) -> str | None:

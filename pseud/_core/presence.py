@@ -1,0 +1,156 @@
+"""Peers that come, say who they are, and announce that they go."""
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RemoteProtocolError
+from . import wire
+from .events import AWAY, READY, REFUSED
+from .outbox import enqueue
+from .peer import Peer
+from .wire import Message
+
+if TYPE_CHECKING:
+    from .endpoint import Endpoint
+    from .events import Event
+
+__all__ = [
+    'choose_protocol',
+    'introduce',
+    'know',
+    'on_goaway',
+    'on_hello',
+    'on_reject',
+    'on_welcome',
+    'short',
+    'tell',
+]
+
+# What HELLO and WELCOME state and we keep, and the characters of it.
+_STATED = frozenset(('name', 'agent', 'max_message', 'max_calls', 'lockstep'))
+MAX_AGENT = 256
+
+
+def tell(endpoint: 'Endpoint', peer: Peer, message: Message, size: int) -> None:
+    """Queue what a peer asked for, unless it does not read what it asks for."""
+    if endpoint.has_room(peer):
+        enqueue(endpoint, peer, message, size)
+
+
+def choose_protocol(peer: Peer, protocol: int) -> None:
+    if peer.ready or peer.outbox:
+        raise RemoteProtocolError(
+            f'a v{protocol} message from a peer that speaks v{peer.protocol}'
+        )
+    peer.protocol = protocol
+
+
+def introduce(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
+    """From its first proper message on, we keep a peer in mind; if there is room."""
+    if len(endpoint.peers) >= endpoint.limits.max_peers:
+        _make_room(endpoint, events)
+    if len(endpoint.peers) >= endpoint.limits.max_peers:
+        peer.rejected = f'{len(endpoint.peers)} peers are connected already, the limit'
+        peer.closed = True
+        return
+    endpoint.peers[peer.key] = peer
+    peer.ready = True
+    if peer.rejected is None and peer.admitted:
+        events.append((READY, peer))
+
+
+def know(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
+    """Keep in mind a peer that has to log in; or tell it why not."""
+    if not peer.ready:
+        introduce(endpoint, peer, events)
+        if not peer.ready:
+            tell(endpoint, peer, (wire.REJECT, 0, 0, {'reason': peer.rejected}), 256)
+
+
+def _make_room(endpoint: 'Endpoint', events: 'list[Event]') -> None:
+    """Forget the first peer that has not logged in, or is idle and would be met again.
+
+    (Nobody tells of the loss of peers that are not watched.)
+    """
+    for peer in endpoint.peers.values():
+        busy = peer.watched or peer.inbound or peer.in_flight or peer.outbox
+        if not peer.admitted or not busy:
+            events += endpoint.lost(peer, 'forgotten, to make room for others')
+            return
+
+
+def on_hello(
+    endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
+) -> None:
+    """The peer introduces itself; a client that looks for another service is told."""
+    if not endpoint.server:
+        raise RemoteProtocolError('HELLO from a server')
+    _note_hello(peer, fields)
+    wanted = fields.get('name')
+    if wanted and wanted != endpoint.name:
+        peer.rejected = (
+            f'this server is {endpoint.name!r}, the client looks for {short(wanted)!r}'
+        )
+        peer.closed = True
+    if not peer.ready:
+        introduce(endpoint, peer, events)
+    if peer.rejected is not None:
+        tell(endpoint, peer, (wire.REJECT, 0, 0, {'reason': peer.rejected}), 256)
+    elif not peer.lockstep:
+        tell(endpoint, peer, (wire.WELCOME, 0, 0, endpoint.hello()), 256)
+
+
+def on_welcome(
+    endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
+) -> None:
+    if endpoint.server:
+        raise RemoteProtocolError('WELCOME from a client')
+    _note_hello(peer, fields)
+    peer.closed = peer.away is not None or peer.rejected is not None
+    events.append((READY, peer))
+
+
+def _note_hello(peer: Peer, fields: Any) -> None:
+    if type(fields) is not dict:
+        raise RemoteProtocolError(f'HELLO holds {type(fields).__name__}, not a map')
+    # no more of it than is known: it stays as long as the peer
+    peer.hello = {
+        name: value[:MAX_AGENT] if type(value) is str else value
+        for name, value in fields.items()
+        if name in _STATED and type(value) in (str, int, bool)
+    }
+    if fields.get('lockstep') is True:
+        peer.lockstep = peer.closed = True
+    size, calls = fields.get('max_message'), fields.get('max_calls')
+    if type(size) is int and size > 0:
+        peer.max_message = size
+    if type(calls) is int and calls > 0:
+        peer.max_calls = min(calls, peer.max_calls)  # what it began with is ours
+
+
+def on_reject(
+    endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
+) -> None:
+    peer.rejected = _reason(fields)
+    peer.closed = True
+    refused = type(fields) is dict and fields.get('unauthorized') is True
+    events.append((REFUSED if refused else AWAY, peer, peer.rejected))
+
+
+def on_goaway(
+    endpoint: 'Endpoint', peer: Peer, _: Any, fields: Any, events: 'list[Event]'
+) -> None:
+    peer.away = _reason(fields)
+    peer.closed = True
+    events.append((AWAY, peer, peer.away))
+
+
+def _reason(fields: Any) -> str:
+    reason = fields.get('reason') if type(fields) is dict else None
+    return short(reason) if reason else 'no reason given'
+
+
+def short(text: Any) -> str:
+    """What a peer wrote, safe to show: neither long nor deep."""
+    if type(text) is str:
+        return text[:200]
+    return repr(text) if type(text) in (int, float, bool) else type(text).__name__
