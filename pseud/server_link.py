@@ -146,17 +146,16 @@ class ServerLink(Link):
         peer.admitted = not challenges
         return peer
 
-    def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
+    def send(
+        self, peer: Peer, payload: Sequence[Buffer], *, probe: bool = False
+    ) -> bool:
+        """Send a message to a peer; a probe to whoever has its routing id."""
         address = peer.address
-        if address.chosen:  # a routing id that another may have chosen by now
+        if address.chosen and not probe:  # another may have chosen the same by now
             self.note_losses()
             if address.doubtful or peer in self.leaving:
                 return False
-        return self.send_to(peer, payload)
-
-    def send_to(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
-        """Send to whoever has the routing id of a peer."""
-        envelope = peer.address.envelope
+        envelope = address.envelope
         try:
             send(self.socket, envelope[0], MORE)
         except zmq.Again:
@@ -221,7 +220,7 @@ class ServerLink(Link):
         else:
             probe = [wire.encode([(wire.PING, 0)])]
         peer.address.doubtful = True
-        self.send_to(peer, probe)
+        self.send(peer, probe, probe=True)
         self.look_again()
         attempt += 1
         if peer.gone:
