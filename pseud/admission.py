@@ -19,6 +19,7 @@ from zope.interface import implementer
 from .errors import UnauthorizedError
 from .interfaces import IJob
 from .native import allocate_lock, start_new_thread
+from .seldom import Seldom
 from .users import check_user_id
 from .zap import Answer, Credentials, Outcome, Wanted
 
@@ -85,8 +86,8 @@ class Admission:
         self.deny = deny
         self.needs_zap = bool(auth.needs_zap or allow or deny)
         self.closed = False
-        self._refused = 0
-        self._failed = 0
+        self._refused = Seldom()
+        self._failed = Seldom()
         self.backend: Any = None
         self._context = Context()
         self._workers = _Workers()
@@ -105,20 +106,14 @@ class Admission:
             self._early.popleft()[1](UnauthorizedError('its server has stopped'))
 
     def log(self, text: str) -> None:
-        """Say who was refused, but not so often that the log is the damage."""
-        self._refused += 1
-        if self._refused & (self._refused - 1) == 0:
-            logger.warning(
-                'refused a login: %s (%d refused so far)', text, self._refused
-            )
+        """Say who was refused, now and then."""
+        if count := self._refused():
+            logger.warning('refused a login: %s (%d refused so far)', text, count)
 
     def log_failure(self, label: str, error: BaseException) -> None:
         """The same of a plugin that fails: strangers may be able to make it fail."""
-        self._failed += 1
-        if self._failed & (self._failed - 1) == 0:
-            logger.error(
-                '%s: a login failed (%d so far)', label, self._failed, exc_info=error
-            )
+        if count := self._failed():
+            logger.error('%s: a login failed (%d so far)', label, count, exc_info=error)
 
     def ask(
         self, credentials: Credentials, answer: Answer, wanted: Wanted = lambda: True
@@ -135,9 +130,7 @@ class Admission:
             answer(UnauthorizedError('its address is not allowed'))
         elif not self.auth.needs_zap:
             answer('')
-        elif self._blocking() and not inspect.iscoroutinefunction(
-            self.auth.authenticate
-        ):
+        elif self._in_threads():
             if not self._workers.run(
                 lambda: self._ask_here(credentials, answer, wanted)
             ):
@@ -150,8 +143,10 @@ class Admission:
             if backend is not None:
                 backend.call_soon_threadsafe(self._ask_early)
 
-    def _blocking(self) -> bool:
-        """Whether plain functions of the plugin run in threads."""
+    def _in_threads(self) -> bool:
+        """Whether the plugin is asked in threads, as far as is known by now."""
+        if inspect.iscoroutinefunction(self.auth.authenticate):
+            return False
         blocking: bool | None = self.auth.blocking
         if blocking is None:
             return self.backend is not None and not self.backend.cooperative
@@ -191,9 +186,7 @@ class Admission:
             if self.closed or not wanted():
                 answer(UnauthorizedError('nobody waits for it any more'))
                 continue
-            if self._blocking() and not inspect.iscoroutinefunction(
-                self.auth.authenticate
-            ):
+            if self._in_threads():
                 self.ask(credentials, answer, wanted)
                 continue
             ask = partial(self.auth.authenticate, credentials)

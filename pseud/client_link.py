@@ -51,7 +51,7 @@ class ClientLink(Link):
         self.peer: Peer | None = None
         self.up_since = 0.0
         self.pause = 0.0
-        self.failures = 0  # handshakes in a row that ended without a word
+        self.silence = monitor.Silence(engine.auth.encrypted)
         super().__init__(engine)
 
     def open(self) -> None:
@@ -161,7 +161,7 @@ class ClientLink(Link):
 
     def observed(self, event: int, value: int) -> None:
         if event == monitor.UP:
-            self.failures = 0
+            self.silence.count = 0
             self.connected()
         elif event == monitor.LOST:
             self.drain_some()  # what arrived before counts
@@ -170,7 +170,7 @@ class ClientLink(Link):
                 if not self.ended:
                     now = self.engine.backend.now()
                     self.replace(now - self.up_since >= LASTED)
-        elif event == monitor.FAILED and not self.despairs():
+        elif event == monitor.FAILED and not self.silence.refuses():
             pass
         else:
             settings = self.engine.settings
@@ -179,8 +179,3 @@ class ClientLink(Link):
             if not self.ended:
                 # libzmq tries again at once, or never; but users and keys change
                 self.replace(False)
-
-    def despairs(self) -> bool:
-        """One more handshake ended without a word: whether that is one too many."""
-        self.failures += 1
-        return self.engine.auth.encrypted and self.failures >= monitor.FAILURES

@@ -22,7 +22,7 @@ from ._core.wire import Buffer
 from .admission import Admission, networks
 from .caller import Caller
 from .client_link import ClientLink
-from .current import CURRENT
+from .current import CURRENT, inherited
 from .dispatch import Job, dispatch
 from .errors import NotSentError, PseudError, SerializationError, UsageError
 from .guard import Guard
@@ -35,6 +35,7 @@ from .packer_v1 import PackerV1
 from .plugins import plugin
 from .pump import Link
 from .roster import Roster
+from .seldom import Seldom
 from .sender import Sender
 from .server_link import ServerLink
 from .settings import Settings
@@ -121,7 +122,7 @@ class Engine:
         self._ends_at = inf  # when the grace of stop() is over
         self._stopped: Any = None  # the result of stop(), once it was called
         self._ended: list[Any] = []
-        self._violations = 0
+        self._violations = Seldom()
 
     # ------------------------------------------------------------------ life
 
@@ -278,12 +279,7 @@ class Engine:
             guard.check(self.label)
         backend, core = self.backend, self.core
         now = backend.now()
-        timeout = caller._timeout
-        job = CURRENT.get()
-        if job is not None and job.deadline is not None and not job.done:
-            remaining = job.deadline - now
-            if timeout is None or remaining < timeout:
-                timeout = remaining
+        timeout = inherited(caller._timeout, now)
         result = backend.result(self._cancelled)
         try:
             to = caller._to
@@ -394,15 +390,14 @@ class Engine:
             self.handle(self.core.fail_waiting(error))
 
     def _violated(self, peer: Peer, error: Exception) -> None:
-        """Say so, but not so often that the log is the damage."""
-        self._violations += 1
-        if self._violations & (self._violations - 1) == 0:
+        """Say so, now and then."""
+        if count := self._violations():
             logger.warning(
                 '%s: dropped a message of %s: %s (%d of that kind so far)',
                 self.label,
                 peer.label,
                 error,
-                self._violations,
+                count,
             )
 
     # ------------------------------------------------------------------ time

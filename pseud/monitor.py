@@ -19,6 +19,7 @@ __all__ = [
     'PROTOCOL',
     'REFUSED',
     'UP',
+    'Silence',
     'events',
     'not_believed',
     'refusal',
@@ -63,6 +64,25 @@ def events(monitor: Any, pollin: Any) -> Iterator[tuple[int, int]]:
     while not monitor.closed and zmq_poll(pollin, 0):
         event = parse_monitor_message(monitor.recv_multipart(zmq.NOBLOCK))
         yield int(event['event']), int(event['value'])
+
+
+class Silence:
+    """Handshakes of one link that ended without a word, one after the other.
+
+    Args:
+        encrypted: the link uses CURVE: else that means nothing.
+    """
+
+    __slots__ = ('count', 'encrypted')
+
+    def __init__(self, encrypted: bool) -> None:
+        self.encrypted = encrypted
+        self.count = 0
+
+    def refuses(self) -> bool:
+        """One more: whether it is taken for a refusal by now."""
+        self.count += 1
+        return self.encrypted and self.count >= FAILURES
 
 
 def not_believed(endpoint: str, settings: Settings, reason: str) -> UnauthorizedError:

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from ._version import AGENT
 from .caller import Caller, CallsFunctions
-from .current import CURRENT
+from .current import inherited
 from .errors import NotSentError, NotSentTimeoutError, PseudError, UsageError
 from .exposure import warn_client
 from .interfaces import IAuthenticationBackend, IClient
@@ -186,13 +186,8 @@ class SyncEngine:
         self._notice_fork()
         if self.closed:
             raise UsageError('this SyncClient was closed: make a new one')
-        timeout = caller._timeout
         now = monotonic()
-        job = CURRENT.get()
-        if job is not None and job.deadline is not None and not job.done:
-            remaining = job.deadline - now
-            if timeout is None or remaining < timeout:
-                timeout = remaining
+        timeout = inherited(caller._timeout, now)
         deadline = None if timeout is None else now + timeout
         link = self._connected(name, deadline, timeout)
         usable = False

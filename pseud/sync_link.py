@@ -47,8 +47,7 @@ class SyncLink:
         self.settings = settings
         self.peer: Peer | None = None
         self.refusal: PseudError | None = None
-        self.failures = 0  # handshakes that ended without a word
-        self.encrypted = bool(auth.encrypted)
+        self.silence = monitor.Silence(auth.encrypted)
         self.packer = make_packer(settings)
         self.core = Endpoint(
             server=False,
@@ -88,7 +87,7 @@ class SyncLink:
                 self._connected()
             elif event == monitor.LOST:
                 happened += self._lost()
-            elif event == monitor.FAILED and not self._despairs():
+            elif event == monitor.FAILED and not self.silence.refuses():
                 pass
             else:
                 self.refusal = monitor.refusal(
@@ -96,13 +95,9 @@ class SyncLink:
                 )
         return happened
 
-    def _despairs(self) -> bool:
-        """One more handshake ended without a word: whether that is one too many."""
-        self.failures += 1
-        return self.encrypted and self.failures >= monitor.FAILURES
-
     def _connected(self) -> None:
         self.refusal = None
+        self.silence.count = 0
         self.peer = Peer(
             self.endpoint,
             self.settings.limits,

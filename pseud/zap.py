@@ -19,6 +19,7 @@ from zmq.utils import z85
 
 from .errors import UnauthorizedError, UsageError
 from .native import allocate_lock, start_new_thread
+from .seldom import Seldom
 from .users import check_user_id
 
 __all__ = ['Credentials', 'Outcome', 'register', 'unregister']
@@ -110,24 +111,22 @@ class _Domain:
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.waiting: set[_Request] = set()
-        self.refused = 0
-        self.failed = 0
+        self.refused = Seldom()
+        self.failed = Seldom()
 
     def log(self, reason: str) -> None:
-        """Say so, but not so often that the log is the damage."""
-        self.refused += 1
-        if self.refused & (self.refused - 1) == 0:
+        """Say who was refused, now and then."""
+        if count := self.refused():
             logger.warning(
-                'refused a connection: %s (%d refused so far)', reason, self.refused
+                'refused a connection: %s (%d refused so far)', reason, count
             )
 
     def log_failure(self, error: BaseException) -> None:
         """The same of a plugin that fails: strangers may be able to make it fail."""
-        self.failed += 1
-        if self.failed & (self.failed - 1) == 0:
+        if count := self.failed():
             logger.error(
                 'refused a connection, as asking about it failed (%d so far)',
-                self.failed,
+                count,
                 exc_info=error,
             )
 

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(pseud.__file__).parent
 # From the bottom up. A module imports from the lines above its own, and nothing else of
 # pseud; modules of one package import each other, without circles.
 LAYERS = [
-    'errors _version exposure native users',
+    'errors _version exposure native seldom users',
     '_core',
     '_values',
     'packer keys passwords',

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from .types import BASES, NATIVE
+from .types import BASES, NATIVE, exactly
 
 __all__ = [
     'OBJECT',
@@ -179,13 +179,13 @@ def _codec(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     if issubclass(cls, enum.Flag):
         return (lambda value: value.value), lambda state: _flag(cls, state)
     if issubclass(cls, enum.Enum):
-        return (lambda value: value.name), lambda state: cls[_exactly(state, str)]
+        return (lambda value: value.name), lambda state: cls[exactly(state, str)]
     if dataclasses.is_dataclass(cls):
         return _dataclass(cls)
     if hasattr(cls, '__attrs_attrs__'):
         return _attrs(cls)
     if issubclass(cls, tuple) and hasattr(cls, '_fields'):
-        return list, lambda state: cls(*_exactly(state, list))
+        return list, lambda state: cls(*exactly(state, list))
     for base, pack in BASES.items():
         if issubclass(cls, base) and not issubclass(cls, collections.defaultdict):
             return pack, _of_base(cls, base)
@@ -198,7 +198,7 @@ def _of_base(cls: Any, base: type) -> Callable[[Any], Any]:
 
     Of another, ``list(range(...))`` or ``bytearray(1 << 40)``, it might be huge.
     """
-    return lambda state: cls(_exactly(state, base))
+    return lambda state: cls(exactly(state, base))
 
 
 def _check_plain(cls: type) -> None:
@@ -248,7 +248,7 @@ def _by_fields(
         return {name: getattr(value, name) for name in names}
 
     def unpack(state: Any) -> Any:
-        given = dict(_exactly(state, dict))
+        given = dict(exactly(state, dict))
         others = {name: given.pop(name) for name in rest if name in given}
         for name in given:
             if name not in init:
@@ -284,17 +284,11 @@ def _plain(cls: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
 
 
 def _named(attributes: Any) -> dict[str, Any]:
-    for name in _exactly(attributes, dict):
+    for name in exactly(attributes, dict):
         if type(name) is not str or name[:2] == '__':
             raise TypeError('attributes are a dict by name')
     named: dict[str, Any] = attributes
     return named
-
-
-def _exactly(state: Any, kind: type) -> Any:
-    if type(state) is not kind:
-        raise TypeError(f'a {type(state).__name__} where {kind.__name__} belongs')
-    return state
 
 
 def _flag(cls: Any, state: Any) -> Any:
@@ -302,7 +296,7 @@ def _flag(cls: Any, state: Any) -> Any:
     known = 0
     for member in cls.__members__.values():
         known |= member.value
-    if _exactly(state, int) & ~known:
+    if exactly(state, int) & ~known:
         raise ValueError(f'it has no flags {state:#x}')
     kept = cls._value2member_map_
     if state not in kept and len(kept) > MAX_COMBINATIONS:

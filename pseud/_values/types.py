@@ -28,6 +28,7 @@ __all__ = [
     'NATIVE',
     'TUPLE',
     'UNPACK',
+    'exactly',
     'mark',
 ]
 
@@ -63,22 +64,27 @@ def _frozenset(fields: Fields) -> frozenset[Any]:
 
 def _ordered(fields: Fields) -> Any:
     (items,) = fields
-    return collections.OrderedDict(_exactly(items, dict))
+    return collections.OrderedDict(exactly(items, dict))
 
 
 def _counter(fields: Fields) -> Any:
     (items,) = fields
-    return collections.Counter(_exactly(items, dict))
+    return collections.Counter(exactly(items, dict))
 
 
 def _deque(fields: Fields) -> Any:
     items, maxlen = fields
-    return collections.deque(_exactly(items, list), maxlen)
+    return collections.deque(exactly(items, list), maxlen)
 
 
-def _exactly(value: Any, *types: type) -> Any:
-    if type(value) not in types:
-        raise TypeError(f'a {type(value).__name__} where {types[0].__name__} belongs')
+def exactly(value: Any, kind: type) -> Any:
+    """The value, if it is of this very type.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if type(value) is not kind:
+        raise TypeError(f'a {type(value).__name__} where {kind.__name__} belongs')
     return value
 
 
@@ -98,17 +104,7 @@ def _pack_zone(zone: datetime.tzinfo | None, offset: Callable[[], Any]) -> Any:
 
 
 def _pack_datetime(value: datetime.datetime) -> Fields:
-    return [
-        value.year,
-        value.month,
-        value.day,
-        value.hour,
-        value.minute,
-        value.second,
-        value.microsecond,
-        value.fold,
-        _pack_zone(value.tzinfo, value.utcoffset),
-    ]
+    return [value.year, value.month, value.day, *_pack_time(value)]
 
 
 def _datetime(fields: Fields) -> datetime.datetime:
@@ -118,7 +114,7 @@ def _datetime(fields: Fields) -> datetime.datetime:
     )
 
 
-def _pack_time(value: datetime.time) -> Fields:
+def _pack_time(value: datetime.time | datetime.datetime) -> Fields:
     return [
         value.hour,
         value.minute,
@@ -141,7 +137,7 @@ def _date(fields: Fields) -> datetime.date:
 
 
 def _timedelta(fields: Fields) -> datetime.timedelta:
-    days, seconds, microseconds = (_exactly(field, int) for field in fields)
+    days, seconds, microseconds = (exactly(field, int) for field in fields)
     return datetime.timedelta(days, seconds, microseconds)
 
 
@@ -165,7 +161,7 @@ def _pack_zoneinfo(value: zoneinfo.ZoneInfo) -> Fields:
 
 def _zoneinfo(fields: Fields) -> zoneinfo.ZoneInfo:
     (key,) = fields
-    return _zone(_exactly(key, str))
+    return _zone(exactly(key, str))
 
 
 @functools.lru_cache(maxsize=1024)  # the zones of the world; zoneinfo keeps 8
@@ -190,25 +186,25 @@ def _pack_int(value: int) -> Fields:
 
 def _int(fields: Fields) -> int:
     (data,) = fields
-    if len(_exactly(data, bytes)) > MAX_INT // 8 + 1:
+    if len(exactly(data, bytes)) > MAX_INT // 8 + 1:
         raise ValueError(f'an int of more than {MAX_INT} bits')
     return int.from_bytes(data, 'big', signed=True)
 
 
 def _check_bits(most: int, *parts: int) -> None:
     for part in parts:
-        if _exactly(part, int).bit_length() > most:
+        if exactly(part, int).bit_length() > most:
             raise ValueError(f'a number of more than {most} bits')
 
 
 def _complex(fields: Fields) -> complex:
     real, imag = fields
-    return complex(_exactly(real, float), _exactly(imag, float))
+    return complex(exactly(real, float), exactly(imag, float))
 
 
 def _decimal(fields: Fields) -> decimal.Decimal:
     (text,) = fields
-    return decimal.Decimal(_exactly(text, str))
+    return decimal.Decimal(exactly(text, str))
 
 
 def _pack_fraction(value: fractions.Fraction) -> Fields:
@@ -227,7 +223,7 @@ def _fraction(fields: Fields) -> fractions.Fraction:
 
 def _uuid(fields: Fields) -> uuid.UUID:
     (data,) = fields
-    return uuid.UUID(bytes=_exactly(data, bytes))
+    return uuid.UUID(bytes=exactly(data, bytes))
 
 
 def _pack_range(value: range) -> Fields:
@@ -263,7 +259,7 @@ _PATHS = {
 def _path(fields: Fields) -> pathlib.PurePath:
     """A path of another kind of machine arrives as a pure one."""
     kind, text = fields
-    return _PATHS[kind](_exactly(text, str))
+    return _PATHS[kind](exactly(text, str))
 
 
 _ADDRESSES = (
@@ -278,9 +274,9 @@ _ADDRESSES = (
 
 def _address(fields: Fields) -> Any:
     kind, text = fields
-    if _exactly(kind, int) < 0:
+    if exactly(kind, int) < 0:
         raise ValueError('there is no such kind of address')
-    return _ADDRESSES[kind](_exactly(text, str))
+    return _ADDRESSES[kind](exactly(text, str))
 
 
 # ---------------------------------------------------------------- the tables
