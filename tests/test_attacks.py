@@ -815,7 +815,7 @@ def test_a_message_that_does_not_end(net):
     assert (yield client.who()) == [None, None]
     assert ran == []
     assert len(server.peers) == 1
-    assert server._engine._violations == 0
+    assert server._engine._violations.count == 0
 
 
 NAMES = [
