@@ -11,6 +11,7 @@ from . import monitor
 from ._core import events
 from ._core.peer import Peer
 from ._core.wire import Buffer
+from .errors import NotSentError, PseudError
 from .pump import (
     MORE,
     NOBLOCK,
@@ -114,7 +115,7 @@ class ClientLink(Link):
         )
         self.up_since = engine.backend.now()
         engine.refused(self.endpoint, None)
-        engine.core.connected(self.peer, engine.backend.now())
+        engine.handle(engine.core.connected(self.peer, self.up_since))
         if self.peer.protocol == 1:  # has no WELCOME
             engine.handle([(events.READY, self.peer)])
 
@@ -148,16 +149,28 @@ class ClientLink(Link):
             pass
         return True
 
-    def refused(self, peer: Peer, reason: str) -> None:
-        """The server does not believe who we are, over a connection that is up."""
+    def refused(self, peer: Peer, reason: str, unauthorized: bool) -> None:
+        """The server wants none of us, over a connection that is up."""
         if peer is not self.peer:
             return
-        error = monitor.not_believed(self.endpoint, self.engine.settings, reason)
-        self.engine.refused(self.endpoint, error)
-        self.peer = None
-        self.engine.handle(self.engine.core.lost(peer, reason, error))
-        if not self.ended:
-            self.replace(False)
+        engine = self.engine
+        if unauthorized:  # nothing ran, as it held or refused what we sent
+            error = monitor.not_believed(self.endpoint, engine.settings, reason)
+            self.give_up(peer, reason, error)
+            engine.refused(self.endpoint, error)
+            return
+        # It answers what we sent already.  Users, names and limits change: ask again.
+        engine.refused(self.endpoint, NotSentError(f'{self.endpoint}: {reason}'))
+        when = engine.backend.now() + LASTED
+        engine.backend.call_at(when, lambda: self.give_up(peer, reason))
+
+    def give_up(self, peer: Peer, reason: str, error: PseudError | None = None) -> None:
+        """End a connection, if it is still the one that there is, and make another."""
+        if peer is self.peer:
+            self.peer = None
+            self.engine.handle(self.engine.core.lost(peer, reason, error))
+            if not self.ended:
+                self.replace(False)
 
     def observed(self, event: int, value: int) -> None:
         if event == monitor.UP:
@@ -166,6 +179,7 @@ class ClientLink(Link):
         elif event == monitor.LOST:
             self.drain_some()  # what arrived before counts
             if self.peer is not None:
+                self.engine.refused(self.endpoint, None)  # the next may be taken in
                 self.lost('the connection was closed')
                 if not self.ended:
                     now = self.engine.backend.now()

@@ -24,7 +24,7 @@ from .caller import Caller
 from .client_link import ClientLink
 from .current import CURRENT, inherited
 from .dispatch import Job, dispatch
-from .errors import NotSentError, PseudError, SerializationError, UsageError
+from .errors import PseudError, SerializationError, UsageError
 from .guard import Guard
 from .hooks import Hooks
 from .interfaces import IAuthenticationBackend, IHeartbeatBackend
@@ -48,6 +48,8 @@ L = TypeVar('L', bound=Link)
 
 # While stopping: seconds between looks whether all has been done.
 STOP_POLL = 0.01
+# And seconds that peers have to say that they know, so that no call of theirs is lost.
+PARTING = 0.5
 
 
 class Engine:
@@ -120,6 +122,7 @@ class Engine:
         self._timer: Any = None
         self._grace_timer: Any = None
         self._ends_at = inf  # when the grace of stop() is over
+        self._parted_at = inf  # when peers that said nothing are not waited for
         self._stopped: Any = None  # the result of stop(), once it was called
         self._ended: list[Any] = []
         self._violations = Seldom()
@@ -158,6 +161,7 @@ class Engine:
         """The link to an endpoint."""
         link = self._link(endpoint, lambda: ClientLink(self, endpoint))
         self.core.waits_for = ', '.join(self.links)
+        self._note_refusals()
         return link
 
     def _link(self, key: str, make: Callable[[], L]) -> L:
@@ -183,7 +187,7 @@ class Engine:
         del self.links[endpoint]
         link.lost('disconnected here')
         link.close()
-        self._refusals.pop(endpoint, None)
+        self.refused(endpoint, None)
         self.core.waits_for = ', '.join(self.links)
 
     def stop(self, grace: float) -> Any:
@@ -207,6 +211,7 @@ class Engine:
             self._grace_timer = self.backend.call_at(ends_at, self._finish)
         if self._stopped is None:
             self._stopped = self.backend.result(lambda result: None)
+            self._parted_at = self.backend.now() + PARTING
             self.core.drain('it is stopping')
             self.sender.flush_soon()
             self._finish_if_idle()
@@ -222,10 +227,11 @@ class Engine:
         """While stopping: end once nothing runs and everything has left."""
         if self.closed:
             return
-        if self.core.idle:
+        now = self.backend.now()
+        if self.core.idle and (now >= self._parted_at or not self.core.parting):
             self._finish()
         else:
-            self.backend.call_at(self.backend.now() + STOP_POLL, self._finish_if_idle)
+            self.backend.call_at(now + STOP_POLL, self._finish_if_idle)
 
     def _finish(self) -> None:
         if self.closed:
@@ -284,8 +290,6 @@ class Engine:
         try:
             to = caller._to
             peer = None if to is None else self.roster.find(to, name)
-            if peer is None and self._refusals and self._all_refused():
-                raise self._refused()
             protocol = self.settings.protocol if peer is None else peer.protocol
             body, buffers = self.packers[protocol].pack_call(args, kwargs)
             result.call_id = core.call(peer, name, body, buffers, timeout, now, result)
@@ -301,21 +305,23 @@ class Engine:
             sender.flush_soon()
         return result
 
-    def _all_refused(self) -> bool:
-        return len(self._refusals) == len(self.links)
-
-    def _refused(self) -> PseudError:
-        error = next(iter(self._refusals.values()))
-        return type(error)(*error.args)  # each call its own, or tracebacks pile up
-
     def refused(self, endpoint: str, error: PseudError | None) -> None:
-        """A server refused us (or, with None, has taken us in)."""
+        """A server wants none of us (or, with None, has taken us in, or is given up).
+
+        Once all of them do, no call waits for one.
+        """
         if error is None:
             self._refusals.pop(endpoint, None)
-            return
-        self._refusals[endpoint] = error
-        if self._all_refused():
-            self.handle(self.core.fail_waiting(error))
+        else:
+            self._refusals[endpoint] = error
+        self._note_refusals()
+
+    def _note_refusals(self) -> None:
+        core, refusals = self.core, self._refusals
+        core.refusal = None
+        if refusals and len(refusals) == len(self.links):
+            core.refusal = next(iter(refusals.values()))
+            self.handle(core.fail_waiting(core.refusal))
 
     def _cancelled(self, result: Any) -> None:
         """The user cancelled a result."""
@@ -367,27 +373,26 @@ class Engine:
             event[1].abort()
         elif kind == ev.READY:
             self.roster.join(event[1])
-            if not self.server:  # calls may have waited for its welcome
-                self.core.send_waiting(event[1], self.backend.now())
+            self._send_waiting()  # for its welcome
         elif kind == ev.LOST:
             self.roster.leave(event[1], event[2])
+            self._send_waiting()  # to another
         elif kind == ev.BEAT:
             self.heartbeat.handle_heartbeat(event[1].user_id, event[1])
         elif kind == ev.LOGIN:
             log_in(self, event[1], event[2])
         elif kind == ev.AWAY:
-            self._turned_away()
+            self._send_waiting()
         elif kind == ev.REFUSED:
-            event[1].link.refused(event[1], event[2])
+            if not self.server:
+                event[1].link.refused(event[1], event[2], event[3])
         elif kind == ev.VIOLATION:
             self._violated(event[1], event[2])
 
-    def _turned_away(self) -> None:
-        """A server wants none of us: if all do, nothing waits for one any longer."""
-        reasons = [peer.rejected for peer in self.core.peers.values()]
-        if not self.server and len(reasons) == len(self.links) and all(reasons):
-            error = NotSentError(f'the call was not sent: {reasons[0]}; it did not run')
-            self.handle(self.core.fail_waiting(error))
+    def _send_waiting(self) -> None:
+        if self.core.waiting.calls:
+            self.handle(self.core.send_waiting(self.backend.now()))
+            self.sender.flush_soon()
 
     def _violated(self, peer: Peer, error: Exception) -> None:
         """Say so, now and then."""

@@ -85,9 +85,8 @@ class Sender:
 
     def _block(self, peer: Peer) -> None:
         if not peer.ready:  # nobody we know, so nobody would forget it later
-            peer.outbox.clear()
+            self.core.clear(peer)
             return
-        peer.blocked = True
         self.blocked.add(peer)
         self._retry_later(self.backend.now())
 

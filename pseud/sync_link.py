@@ -12,7 +12,7 @@ from ._core import events as ev
 from ._core.endpoint import Endpoint
 from ._core.events import Event
 from ._core.peer import Peer
-from .errors import PseudError, RemoteProtocolError
+from .errors import NotSentError, PseudError, RemoteProtocolError
 from .packer import PackerV2
 from .packer_v1 import PackerV1
 from .pump import POLLIN, connect, open_socket, read_frames, send_payload
@@ -138,7 +138,7 @@ class SyncLink:
         now = monotonic()
         left = None if deadline is None else deadline - now
         call_id = self.core.call(peer, name, body, buffers, left, now, self)
-        self.core.pending[call_id] = (self, deadline, peer, name, timeout)
+        self.core.pending[call_id] = (self, deadline, peer, name, timeout, True)
         payload = self.core.take(peer, now)
         try:
             send_payload(self.socket, payload)
@@ -158,10 +158,10 @@ class SyncLink:
             ready = zmq_poll(self.pollin, remaining)
             if ready and ready[0][0] is self.socket:
                 payload = read_frames(self.socket.recv)
-                outcome = self._answer(self.core.receive(peer, payload, monotonic()))
+                events = self.core.receive(peer, payload, monotonic())
+                outcome = self._answer(peer, events)
                 # else it was no answer, or there will be none over this connection
-                usable = not self.core.pending and peer.rejected is None
-                return usable, outcome
+                return not self.core.pending and not peer.closed, outcome
             if ready and zmq_poll(self.pollin[:1], 0):
                 continue  # the answer came just before the connection went
             events = self.observe() if ready else self.core.expire(monotonic())
@@ -169,7 +169,7 @@ class SyncLink:
             if outcome is not None:
                 return False, outcome
 
-    def _answer(self, events: list[Event]) -> Any:
+    def _answer(self, peer: Peer, events: list[Event]) -> Any:
         for event in events:
             if event[0] == ev.RESULT:
                 _, _, body, buffers, _ = event
@@ -179,7 +179,7 @@ class SyncLink:
                     return Failure(error)
             if event[0] == ev.ERROR:
                 _, _, body, _, protocol = event
-                return Failure(remote.load(body, self.packer, protocol))
+                return Failure(remote.load(body, self.packer, protocol), peer)
         return _outcome(events, self) or Failure(
             RemoteProtocolError(f'{self.endpoint} sent something that is no answer')
         )
@@ -192,12 +192,21 @@ def make_packer(settings: Settings) -> PackerV1 | PackerV2:
 
 
 class Failure:
-    """What a call failed with, told from what it returned."""
+    """What a call failed with, told from what it returned.
 
-    __slots__ = ('error',)
+    Attributes:
+        elsewhere: this server takes no calls, and did not take this one: another may.
+        refused: nor will it soon.
+    """
 
-    def __init__(self, error: BaseException) -> None:
+    __slots__ = ('elsewhere', 'error', 'refused')
+
+    def __init__(self, error: BaseException, peer: Peer | None = None) -> None:
         self.error = error
+        self.elsewhere = (
+            peer is not None and peer.closed and isinstance(error, NotSentError)
+        )
+        self.refused = peer is not None and peer.rejected is not None
 
 
 def _outcome(events: list[Event], handle: Any) -> Failure | None:

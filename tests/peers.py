@@ -23,12 +23,18 @@ class RawServer:
         return client, msgpack.unpackb(head)
 
     def call(self):
-        """The next call: (routing id, call id, name)."""
+        """The next call: (routing id, call id, name); whoever says hello is welcome."""
         while True:
             client, messages = self.receive()
             for message in messages:
+                if message[0] == HELLO:
+                    self.welcome(client, message[3])
                 if message[0] == CALL:
                     return client, message[1], message[4]
+
+    def welcome(self, client, hello):
+        if not hello.get('lockstep'):  # it takes nothing but answers
+            self.send(client, [WELCOME, 0, 0, {}])
 
     def send(self, client, *messages):
         self.socket.send_multipart([client, b'', msgpack.packb(messages)])

@@ -26,7 +26,8 @@ DOCUMENTED = [
     'admission', 'auth', 'caller', 'current', 'describe', 'dispatch', 'engine', 'errors',
     'expel', 'exposure', 'guard', 'heartbeat', 'hooks', 'interfaces', 'keys', 'logins',
     'many', 'packer', 'passwords', 'peers', 'plugins', 'predicate', 'raisable', 'registry',
-    'remote', 'rpc', 'settings', 'sync', 'sync_link', 'users', 'utils', 'zap',
+    'remote', 'rpc', 'settings', 'sync', 'sync_engine', 'sync_link', 'users', 'utils',
+    'zap',
 ]  # fmt: skip
 
 

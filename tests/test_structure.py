@@ -24,8 +24,8 @@ LAYERS = [
     'current',
     'admission plugins pump dispatch many',
     'client_link server_link sync_link predicate heartbeat auth utils',
-    'expel sync',
-    'logins',
+    'expel sync_engine',
+    'logins sync',
     'engine',
     'rpc',
     '_tornado _gevent',
@@ -37,13 +37,13 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split(
 
 # Who may use what does I/O, knows a clock, an event loop or threads.
 EXTERNAL = {
-    'zmq': 'engine pump client_link server_link monitor zap auth sender sync sync_link '
-    'keys',
+    'zmq': 'engine pump client_link server_link monitor zap auth sender sync_engine '
+    'sync_link keys',
     'tornado': '_tornado',
     'asyncio': '_tornado',
     'gevent': '_gevent',
     'greenlet': '_gevent',
-    'time': '_gevent sync sync_link zap',
+    'time': '_gevent sync_engine sync_link zap',
     'threading': 'rpc',
     '_thread': 'native',
     'concurrent': '_gevent',

@@ -73,7 +73,7 @@ def test_a_second_signal_is_obeyed_at_once(program):
         # until it has begun to drain
         while True:
             try:
-                await client.len('')
+                await client.with_options(timeout=0.1).len('')
             except pseud.NotSentError:
                 break
         server.signal(signal.SIGTERM)

@@ -37,7 +37,7 @@ def reply(
             f'the limit of {peer.label}',
             'result',
         )
-    if peer.queued + size > endpoint.limits.max_queue:
+    if not endpoint.has_room_for(peer, size):
         fail(
             endpoint,
             call,

@@ -24,8 +24,11 @@ from .limits import Limits
 from .login import admit, refuse, release
 from .outbox import (
     OVERHEAD,
+    clear,
     enqueue,
     enqueue_body,
+    has_room,
+    has_room_for,
     sent,
     size_of,
     take,
@@ -33,7 +36,9 @@ from .outbox import (
     unsent,
 )
 from .peer import InboundCall, Peer
+from .presence import part_from
 from .receive import receive, receive_messages
+from .waiting import Waiting, choose, fail_waiting, send_waiting, withdraw
 from .wire import Buffer
 
 __all__ = ['Endpoint']
@@ -41,8 +46,9 @@ __all__ = ['Endpoint']
 # A timeout beyond this many seconds travels as none at all: it has to fit an integer.
 _DECADES = 1e9
 
-# handle, deadline, peer (None while it waits for a connection), name, timeout
-Pending = tuple[Any, float | None, Peer | None, str, float | None]
+# handle, deadline, peer (None while it waits for a connection), name, timeout, and
+# whether it is for this very peer, so that no other may take it
+Pending = tuple[Any, float | None, Peer | None, str, float | None, bool]
 
 
 class Endpoint:
@@ -92,8 +98,9 @@ class Endpoint:
         self.late = 0  # answers that nobody waited for any more
         self.draining: str | None = None
         self.waits_for = 'a server'  # for messages: what calls wait to connect to
-        self._waiting: dict[int, tuple[str, Buffer, Sequence[Buffer], int]] = {}
-        self._waiting_bytes = 0
+        self.waiting = Waiting()
+        self.stuck = 0  # bytes that wait for peers which do not read
+        self.refusal: PseudError | None = None  # why no server lets us in
         self._next_id = 2 if server else 1
 
     receive = receive
@@ -107,6 +114,11 @@ class Endpoint:
     take = take
     sent = sent
     transmit = transmit
+    has_room = has_room
+    has_room_for = has_room_for
+    clear = clear
+    send_waiting = send_waiting
+    fail_waiting = fail_waiting
 
     # ------------------------------------------------------------------ peers
 
@@ -125,39 +137,26 @@ class Endpoint:
             fields['user_id'], fields['password'] = self.credentials
         return fields
 
-    def connected(self, peer: Peer, now: float) -> None:
+    def connected(self, peer: Peer, now: float) -> list[Event]:
         """A connection is up: say hello and send what has waited for one."""
         self.peers[peer.key] = peer
         peer.ready = True
         if peer.protocol == 2 and not self.server:
             enqueue(self, peer, (wire.HELLO, 0, 0, self.hello()), 256)
-            if self.credentials is not None and not self.lockstep:
-                peer.closed = True  # until it has said WELCOME
-                return
+            if not self.lockstep:
+                peer.closed = True  # until it has said WELCOME, and what it takes
+                return []
         elif self.credentials is not None:
             uid = self.uid_prefix + bytes(8)
             enqueue(self, peer, (wire.HELLO, uid, 0, self.credentials), 256)
-        self.send_waiting(peer, now)
-
-    def send_waiting(self, peer: Peer, now: float) -> None:
-        """Send this peer the calls that have waited for one."""
-        waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
-        for call_id, (name, body, buffers, size) in waiting.items():
-            handle, deadline, _, _, timeout = self.pending[call_id]
-            remaining = None if deadline is None else deadline - now
-            if remaining is not None and remaining <= 0:
-                # `expire` is about to say that it was not sent
-                self._waiting[call_id] = (name, body, buffers, size)
-                self._waiting_bytes += size
-                continue
-            self.pending[call_id] = (handle, deadline, peer, name, timeout)
-            peer.in_flight += 1
-            self._send_call(peer, call_id, name, body, buffers, remaining)
+        return self.send_waiting(now)
 
     def lost(
         self, peer: Peer, reason: str, error: PseudError | None = None
     ) -> list[Event]:
         """The connection is gone: end its calls, both ways, with what is certain.
+
+        Those that have not left and may go to another peer wait for one: `send_waiting`.
 
         Args:
             error: what is certain about all calls made to it, if anything.
@@ -168,12 +167,13 @@ class Endpoint:
         peer.ready = False
         if self.peers.get(peer.key) is peer:
             del self.peers[peer.key]
+        withdraw(self, peer)
         waited = unsent(peer)
         events: list[Event] = [(LOST, peer, reason)]
         ended = []
         if peer.in_flight:  # thousands may be lost at once that had nothing to lose
             ended = [item for item in self.pending.items() if item[1][2] is peer]
-        for call_id, (handle, _, _, name, _) in ended:
+        for call_id, (handle, _, _, name, _, _) in ended:
             del self.pending[call_id]
             outcome = outcomes.lost_unsent if call_id in waited else outcomes.lost
             why = outcome(name, peer, reason) if error is None else copy(error)
@@ -182,25 +182,29 @@ class Endpoint:
             self.forget(call)
             events.append((ABORT, call, f'its caller was lost: {reason}'))
         release(self, peer)
-        peer.outbox.clear()
-        peer.outbox_buffers.clear()
-        peer.queued = peer.in_flight = 0
+        clear(self, peer)
+        peer.in_flight = 0
         return events
 
     def drain(self, reason: str) -> None:
-        """Take no new calls from now on, and tell the peers."""
-        if self.draining is not None:
-            return
-        self.draining = reason
-        for peer in self.peers.values():
-            if peer.protocol == 2 and not peer.lockstep:
-                goaway = (wire.GOAWAY, 0, 0, {'reason': reason})
-                enqueue(self, peer, goaway, OVERHEAD)
+        """Take no new calls from now on, and tell the peers.
+
+        What a peer has sent before it knows is run, all the same.
+        """
+        if self.draining is None:
+            self.draining = reason
+            for peer in self.peers.values():
+                part_from(self, peer)
 
     @property
     def idle(self) -> bool:
         """Nothing runs here and nothing waits to be sent."""
         return not self.running and not any(p.outbox for p in self.peers.values())
+
+    @property
+    def parting(self) -> bool:
+        """While draining: some peers have not said yet that they know."""
+        return any(peer.parting for peer in self.peers.values())
 
     # ------------------------------------------------------------------ our calls
 
@@ -241,17 +245,16 @@ class Endpoint:
                 'the limit; Limits(max_calls=...) raises it'
             )
         size = size_of(body, buffers) if buffers else len(body)
+        fixed = peer is not None
         if peer is None:
-            peer = self._choose(name)
-        if peer is None:
-            self._check_waiting(name, size)
-        elif (
-            peer.closed
-            or peer.in_flight >= peer.max_calls
-            or size > peer.max_message
-            or peer.queued + size > self.limits.max_queue
-        ):
-            raise outcomes.refused(peer, name, size)
+            peer = choose(self)
+        if peer is not None:
+            if not self.takes(peer, size):
+                raise outcomes.refused(peer, name, size)
+        elif self.refusal is not None:
+            raise outcomes.not_sent(name, self.refusal)
+        else:
+            self.waiting.check(self, name, size)
         call_id = self._next_id
         self._next_id = call_id + 2
         if timeout is None:
@@ -260,10 +263,9 @@ class Endpoint:
             deadline = now + timeout
             if deadline < self.due:
                 self.due = deadline
-        self.pending[call_id] = (handle, deadline, peer, name, timeout)
+        self.pending[call_id] = (handle, deadline, peer, name, timeout, fixed)
         if peer is None:
-            self._waiting[call_id] = (name, body, buffers, size)
-            self._waiting_bytes += size
+            self.waiting.add(call_id, name, body, buffers, size)
         else:
             peer.in_flight += 1
             if size < wire.LARGE and not buffers:
@@ -274,21 +276,17 @@ class Endpoint:
                 call = (wire.CALL, call_id, 0, body, name, ms)
                 enqueue(self, peer, call, size + len(name))
             else:
-                self._send_call(peer, call_id, name, body, buffers, timeout)
+                self.send_call(peer, call_id, name, body, buffers, timeout)
         return call_id
 
-    def _choose(self, name: str) -> Peer | None:
-        chosen = None
-        for peer in self.peers.values():
-            if not peer.closed and (
-                chosen is None or peer.in_flight < chosen.in_flight
-            ):
-                chosen = peer
-        if chosen is None:
-            for peer in self.peers.values():
-                if peer.rejected is not None:
-                    raise outcomes.refused(peer, name, 0)
-        return chosen
+    def takes(self, peer: Peer, size: int) -> bool:
+        """Whether a call of so many bytes can be made to a peer."""
+        return not (
+            peer.closed
+            or peer.in_flight >= peer.max_calls
+            or size > peer.max_message
+            or not has_room_for(self, peer, size)
+        )
 
     def why_waiting(self) -> str:
         """Why a call that waits for a connection can not be sent."""
@@ -297,22 +295,7 @@ class Endpoint:
                 return f'{peer.label} takes no new calls ({peer.away})'
         return f'not connected to {self.waits_for}'
 
-    def _check_waiting(self, name: str, size: int) -> None:
-        if size > self.limits.max_message:
-            raise outcomes.too_large(
-                name, size, self.limits.max_message, 'the limit here'
-            )
-        if (
-            self._waiting_bytes + size > self.limits.max_queue
-            or len(self._waiting) >= self.limits.max_calls_per_peer
-        ):
-            raise OverloadedError(
-                f'{name}() was not sent: {self.why_waiting()}, and '
-                f'{len(self._waiting)} calls '
-                f'({self._waiting_bytes} bytes) wait for a connection, the limit'
-            )
-
-    def _send_call(
+    def send_call(
         self,
         peer: Peer,
         call_id: int,
@@ -321,6 +304,7 @@ class Endpoint:
         buffers: Sequence[Buffer],
         timeout: float | None,
     ) -> None:
+        """Queue a call that is pending, of any size."""
         milliseconds = None
         if timeout is not None and timeout <= _DECADES:
             milliseconds = int(timeout * 1000) + 1
@@ -335,28 +319,18 @@ class Endpoint:
             return
         peer = entry[2]
         if peer is None:
-            self._waiting_bytes -= self._waiting.pop(call_id)[3]
+            self.waiting.remove(call_id)
             return
         peer.in_flight -= 1
         if peer.protocol == 2 and not self.lockstep:
             enqueue(self, peer, (wire.CANCEL, call_id), OVERHEAD)
 
-    def fail_waiting(self, error: PseudError) -> list[Event]:
-        """End all calls that wait for a connection: there will be none."""
-        events: list[Event] = [
-            (FAILED, self.pending.pop(call_id)[0], error) for call_id in self._waiting
-        ]
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        return events
-
     def fail_all(self, reason: str) -> list[Event]:
         """The endpoint closes: end every call that is under way, both ways."""
-        events = self.fail_waiting(
-            NotSentError(f'the call was not sent: {reason}; it did not run')
-        )
+        events: list[Event] = []
         for peer in list(self.peers.values()):
             events += self.lost(peer, reason)
+        events += self.fail_waiting(NotSentError(reason))
         return events
 
     def ping(self, peer: Peer, token: int = 0) -> None:
@@ -365,13 +339,6 @@ class Endpoint:
             enqueue(self, peer, (wire.PING, token), OVERHEAD)
 
     # ------------------------------------------------------------------ their calls
-
-    def has_room(self, peer: Peer) -> bool:
-        """Whether small answers may be queued: else a peer asks and does not read."""
-        return (
-            peer.queued < self.limits.max_queue
-            and len(peer.outbox) < 4 * self.limits.max_calls_per_peer
-        )
 
     def forget(self, call: InboundCall) -> None:
         """The call is over here, whatever its job still does."""

@@ -13,11 +13,12 @@ FAILED     handle, exception: the call ended without an answer
 ABORT      call, reason: stop running it, nobody waits any more
 READY      peer: it said hello and was not rejected (or spoke, for who has none)
 LOST       peer, reason: the connection is gone
-AWAY       peer, reason: it takes no new calls
+AWAY       peer, reason: it takes no new calls; those that had not left wait again
 BEAT       peer: it sent a heartbeat or answered ours
 VIOLATION  peer, exception: it broke the protocol; the rest was dropped
 LOGIN      peer, `Login`: decide, then `admit` or `refuse` the peer
-REFUSED    peer, reason: it does not believe who we are
+REFUSED    peer, reason, unauthorized: it wants none of us; or, if unauthorized,
+           it does not believe who we are
 =========  ==============================================================
 """
 

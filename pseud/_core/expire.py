@@ -1,5 +1,6 @@
 """Deadlines: what is due ends, in both directions."""
 
+from collections.abc import Container
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ def expire(endpoint: 'Endpoint', now: float) -> 'list[Event]':
     events: list[Event] = []
     due = inf
     seen = len(endpoint.pending)
-    queued: dict[Peer, set[int]] = {}
+    queued: dict[Peer, Container[int]] = {}
     for call_id, entry in list(endpoint.pending.items()):
         deadline = entry[1]
         if deadline is None:
@@ -31,7 +32,7 @@ def expire(endpoint: 'Endpoint', now: float) -> 'list[Event]':
         if deadline > now:
             due = min(due, deadline)
             continue
-        handle, _, peer, name, timeout = entry
+        handle, _, peer, name, timeout, _ = entry
         if peer is None:
             where = endpoint.why_waiting()
             error = outcomes.overdue_unconnected(name, timeout, where)
@@ -47,6 +48,7 @@ def expire(endpoint: 'Endpoint', now: float) -> 'list[Event]':
         else:
             error = outcomes.overdue(name, timeout, peer)
             endpoint.cancel(call_id)
+            peer.overdue = True
         events.append((FAILED, handle, error))
     for peer in queued:
         refresh(endpoint, peer, now)

@@ -14,6 +14,7 @@ class Limits:
         max_calls_per_peer: calls under way with one peer, counted per direction.
         max_calls: calls under way in all, counted per direction.
         max_queue: bytes waiting to be sent to one peer (or to any, while disconnected).
+        max_queued: bytes waiting to be sent to all peers together that read too slowly.
         max_peers: connected peers that a server keeps track of.
         max_handlers: greenlets that run functions for peers at the same time, on gevent;
             further calls wait for one.
@@ -23,6 +24,7 @@ class Limits:
     max_calls_per_peer: int = 4096
     max_calls: int = 65536
     max_queue: int = 256 << 20
+    max_queued: int = 1 << 30
     max_peers: int = 10000
     max_handlers: int = 10000
 

@@ -18,8 +18,11 @@ __all__ = [
     'BATCH',
     'BATCH_COUNT',
     'OVERHEAD',
+    'clear',
     'enqueue',
     'enqueue_body',
+    'has_room',
+    'has_room_for',
     'refresh',
     'sent',
     'size_of',
@@ -52,6 +55,8 @@ def enqueue(endpoint: 'Endpoint', peer: 'Peer', message: Message, size: int) -> 
     outbox = peer.outbox
     outbox.append(message)
     peer.queued += size + OVERHEAD
+    if peer.blocked:
+        endpoint.stuck += size + OVERHEAD
     if len(outbox) >= BATCH_COUNT:
         endpoint.full = True
     if not peer.dirty:
@@ -82,6 +87,46 @@ def enqueue_body(
     enqueue(endpoint, peer, message, size)
 
 
+def has_room_for(endpoint: 'Endpoint', peer: 'Peer', size: int) -> bool:
+    """Whether so many bytes may be queued for a peer.
+
+    What a peer makes wait that reads is gone by the end of the turn; those that do not
+    read share a bound.
+    """
+    limits = endpoint.limits
+    if peer.queued + size > limits.max_queue:
+        return False
+    return not peer.blocked or endpoint.stuck + size <= limits.max_queued
+
+
+def has_room(endpoint: 'Endpoint', peer: 'Peer') -> bool:
+    """Whether small answers may be queued: else a peer asks and does not read."""
+    return (
+        has_room_for(endpoint, peer, OVERHEAD)
+        and len(peer.outbox) < 4 * endpoint.limits.max_calls_per_peer
+    )
+
+
+def _block(endpoint: 'Endpoint', peer: 'Peer') -> None:
+    if not peer.blocked:
+        peer.blocked = True
+        endpoint.stuck += peer.queued
+
+
+def _unblock(endpoint: 'Endpoint', peer: 'Peer') -> None:
+    if peer.blocked:
+        peer.blocked = False
+        endpoint.stuck -= peer.queued
+
+
+def clear(endpoint: 'Endpoint', peer: 'Peer') -> None:
+    """Forget all that waits for a peer."""
+    _unblock(endpoint, peer)
+    peer.outbox.clear()
+    peer.outbox_buffers.clear()
+    peer.queued = 0
+
+
 def transmit(
     endpoint: 'Endpoint', peer: 'Peer', now: float, send: Callable[..., bool]
 ) -> bool:
@@ -92,12 +137,13 @@ def transmit(
         send: ``send(peer, frames)`` sends one ØMQ message, or says False: no room.
 
     Returns:
-        Whether there was room for all of it.
+        Whether there was room for all of it; else the peer is blocked.
     """
     outbox = peer.outbox
     if not peer.blocked and peer.queued <= BATCH and peer.protocol == 2:
         if outbox:
             if not send(peer, [wire.encode(outbox), *peer.outbox_buffers]):
+                _block(endpoint, peer)
                 return False
             outbox.clear()
             peer.outbox_buffers.clear()
@@ -105,6 +151,7 @@ def transmit(
         return True
     while payload := take(endpoint, peer, now):
         if not send(peer, payload):
+            _block(endpoint, peer)
             return False
         sent(endpoint, peer)
     return True
@@ -120,7 +167,7 @@ def take(endpoint: 'Endpoint', peer: 'Peer', now: float) -> list[Buffer]:
         refresh(endpoint, peer, now)
     outbox = peer.outbox
     if not outbox:
-        peer.blocked = False  # nothing left to try with: what comes next is tried
+        _unblock(endpoint, peer)  # nothing left to try with: what comes next is tried
         return []
     if peer.protocol == 1:
         return _take_v1(endpoint, peer)
@@ -147,23 +194,21 @@ def _take_v1(endpoint: 'Endpoint', peer: 'Peer') -> list[Buffer]:
             peer.taken = (1, 0)
             return payload
         del peer.outbox[0]  # v1 has no such message
-    peer.queued = 0
+    clear(endpoint, peer)
     return []
 
 
 def sent(endpoint: 'Endpoint', peer: 'Peer') -> bool:
     """What `take` gave has left; returns whether there is more."""
-    peer.blocked = False
+    _unblock(endpoint, peer)
     messages, buffers = peer.taken
     peer.taken = (0, 0)
     if messages == len(peer.outbox):
-        peer.outbox.clear()
-        peer.outbox_buffers.clear()
-        peer.queued = 0
+        clear(endpoint, peer)
         return False
     del peer.outbox[:messages]
     del peer.outbox_buffers[:buffers]
-    _weigh(peer)
+    _weigh(endpoint, peer)
     return True
 
 
@@ -173,17 +218,30 @@ def _weight(message: Message) -> int:
     return OVERHEAD + len(name) + (len(body) if body is not None else 0)
 
 
-def _weigh(peer: 'Peer') -> None:
+def _weigh(endpoint: 'Endpoint', peer: 'Peer') -> None:
+    before = peer.queued
     peer.queued = sum(map(_weight, peer.outbox)) + size_of(b'', peer.outbox_buffers)
+    if peer.blocked:
+        endpoint.stuck += peer.queued - before
 
 
-def unsent(peer: 'Peer') -> set[int]:
-    """Ids of the calls that have not left."""
-    return {message[1] for message in peer.outbox if message[0] == wire.CALL}
+def unsent(peer: 'Peer') -> dict[int, tuple[Buffer, Sequence[Buffer]]]:
+    """The calls that have not left: {id: (body, buffers)}."""
+    calls: dict[int, tuple[Buffer, Sequence[Buffer]]] = {}
+    at = 0
+    for message in peer.outbox:
+        count = message[2] if len(message) > 2 else 0
+        if message[0] == wire.CALL:
+            body, buffers = message[3], peer.outbox_buffers[at : at + count]
+            if body is None:  # it is a frame of its own
+                body, buffers = buffers[0], buffers[1:]
+            calls[message[1]] = (body, buffers)
+        at += count
+    return calls
 
 
 def refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
-    """Drop the calls that ended while they waited; tell the others' remaining time."""
+    """Drop the calls that ended or moved meanwhile; tell the others' remaining time."""
     dropped: set[int] = set()
     kept: list[Message] = []
     buffers: list[Buffer] = []
@@ -192,7 +250,7 @@ def refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
         count = message[2] if len(message) > 2 else 0
         if message[0] == wire.CALL:
             entry = endpoint.pending.get(message[1])
-            if entry is None:
+            if entry is None or entry[2] is not peer:
                 dropped.add(message[1])
                 at += count
                 continue
@@ -206,4 +264,4 @@ def refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
         at += count
     peer.outbox[:] = kept
     peer.outbox_buffers[:] = buffers
-    _weigh(peer)
+    _weigh(endpoint, peer)

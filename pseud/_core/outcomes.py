@@ -18,10 +18,12 @@ from .peer import Peer
 __all__ = [
     'lost',
     'lost_unsent',
+    'not_sent',
     'overdue',
     'overdue_unconnected',
     'overdue_unsent',
     'refused',
+    'slow',
     'too_large',
 ]
 
@@ -37,15 +39,34 @@ def refused(peer: Peer, name: str, size: int) -> PseudError:
         return NotSentError(text + peer.rejected)
     if peer.away is not None:
         return NotSentError(text + f'it takes no new calls ({peer.away})')
+    if peer.closed:
+        return NotSentError(text + 'it has not said hello yet')
     if size > peer.max_message:
         return too_large(name, size, peer.max_message, f'the limit of {peer.label}')
     if peer.in_flight >= peer.max_calls:
         return OverloadedError(
-            text + f'{peer.in_flight} calls are in flight to it, the limit'
+            text + f'{peer.in_flight} calls are in flight to it, the limit of '
+            'Limits(max_calls_per_peer=...), here or there'
         )
-    return OverloadedError(
-        text + f'{peer.queued} bytes wait to be sent to it; it reads too slowly'
+    return OverloadedError(text + slow(peer))
+
+
+def slow(peer: Peer) -> str:
+    """Why nothing more is queued for a peer."""
+    if peer.blocked:
+        return (
+            f'{peer.queued} bytes wait to be sent to it, and it reads too slowly; '
+            'Limits(max_queue=..., max_queued=...) say how many may, and for all peers'
+        )
+    return (
+        f'{peer.queued} bytes wait to be sent to it already; '
+        'Limits(max_queue=...) says how many may'
     )
+
+
+def not_sent(name: str, why: PseudError) -> PseudError:
+    """A call can not be made to anybody, as ``why`` says."""
+    return type(why)(f'{name}() was not sent: {why}; it did not run')
 
 
 def too_large(

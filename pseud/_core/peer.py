@@ -34,6 +34,8 @@ class Peer:
         queued: bytes in them, roughly.
         taken: how many of both the ØMQ message under construction holds.
         blocked: the last attempt to send met a full pipe; what waits may grow old.
+        overdue: a call to it was due, and nothing has come from it since.
+        parting: we take no new calls, and it has not said yet that it knows.
         in_flight: calls to it that wait for an answer.
         inbound: its calls that run here, by their id.
     """
@@ -61,6 +63,8 @@ class Peer:
         'max_message',
         'outbox',
         'outbox_buffers',
+        'overdue',
+        'parting',
         'protocol',
         'queued',
         'ready',
@@ -104,6 +108,8 @@ class Peer:
         self.held: list[tuple[Any, Any]] = []
         self.held_bytes = 0
         self.blocked = False
+        self.overdue = False
+        self.parting = False
         self.dirty = False
         self.outbox: list[Message] = []
         self.outbox_buffers: list[Buffer] = []

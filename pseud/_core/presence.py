@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RemoteProtocolError
 from . import wire
-from .events import AWAY, READY, REFUSED
-from .outbox import enqueue
+from .events import AWAY, BEAT, READY, REFUSED
+from .outbox import OVERHEAD, enqueue, refresh
 from .peer import Peer
+from .waiting import withdraw
 from .wire import Message
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ __all__ = [
     'know',
     'on_goaway',
     'on_hello',
+    'on_ping',
+    'on_pong',
     'on_reject',
     'on_welcome',
+    'part_from',
     'short',
     'tell',
 ]
@@ -28,6 +32,9 @@ __all__ = [
 # What HELLO and WELCOME state and we keep, and the characters of it.
 _STATED = frozenset(('name', 'agent', 'max_message', 'max_calls', 'lockstep'))
 MAX_AGENT = 256
+
+# Token of the PING that follows GOAWAY; others are free to be used.
+FAREWELL = 1
 
 
 def tell(endpoint: 'Endpoint', peer: Peer, message: Message, size: int) -> None:
@@ -97,6 +104,8 @@ def on_hello(
         tell(endpoint, peer, (wire.REJECT, 0, 0, {'reason': peer.rejected}), 256)
     elif not peer.lockstep:
         tell(endpoint, peer, (wire.WELCOME, 0, 0, endpoint.hello()), 256)
+        if endpoint.draining is not None:
+            part_from(endpoint, peer)
 
 
 def on_welcome(
@@ -132,8 +141,9 @@ def on_reject(
 ) -> None:
     peer.rejected = _reason(fields)
     peer.closed = True
-    refused = type(fields) is dict and fields.get('unauthorized') is True
-    events.append((REFUSED if refused else AWAY, peer, peer.rejected))
+    _let_go(endpoint, peer)
+    unauthorized = type(fields) is dict and fields.get('unauthorized') is True
+    events.append((REFUSED, peer, peer.rejected, unauthorized))
 
 
 def on_goaway(
@@ -141,7 +151,42 @@ def on_goaway(
 ) -> None:
     peer.away = _reason(fields)
     peer.closed = True
+    _let_go(endpoint, peer)
     events.append((AWAY, peer, peer.away))
+
+
+def _let_go(endpoint: 'Endpoint', peer: Peer) -> None:
+    """Let another peer have the calls that have not left for this one."""
+    withdraw(endpoint, peer)
+    refresh(endpoint, peer, 0.0)
+
+
+def part_from(endpoint: 'Endpoint', peer: Peer) -> None:
+    """Tell a peer that we take no new calls, and ask whether it knows.
+
+    Its answer comes after all calls that it made before it knew.  One in lockstep is told
+    when it calls, and one of protocol 1 can not be.
+    """
+    if peer.protocol == 2 and not peer.lockstep and peer.rejected is None:
+        peer.parting = True
+        tell(endpoint, peer, (wire.GOAWAY, 0, 0, {'reason': endpoint.draining}), 256)
+        tell(endpoint, peer, (wire.PING, FAREWELL), OVERHEAD)
+
+
+def on_ping(
+    endpoint: 'Endpoint', peer: Peer, token: Any, _: Any, events: 'list[Event]'
+) -> None:
+    if not peer.blocked and type(token) is int:
+        tell(endpoint, peer, (wire.PONG, token), 0)
+    events.append((BEAT, peer))
+
+
+def on_pong(
+    endpoint: 'Endpoint', peer: Peer, token: Any, _: Any, events: 'list[Event]'
+) -> None:
+    if token == FAREWELL:
+        peer.parting = False
+    events.append((BEAT, peer))
 
 
 def _reason(fields: Any) -> str:

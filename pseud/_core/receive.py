@@ -20,7 +20,7 @@ from .events import (
     VIOLATION,
 )
 from .login import hold, hold_v1
-from .outbox import enqueue_body, size_of
+from .outbox import OVERHEAD, enqueue, enqueue_body, size_of
 from .peer import InboundCall, Peer
 from .presence import (
     choose_protocol,
@@ -28,10 +28,11 @@ from .presence import (
     know,
     on_goaway,
     on_hello,
+    on_ping,
+    on_pong,
     on_reject,
     on_welcome,
     short,
-    tell,
 )
 from .wire import Buffer, Message
 
@@ -62,6 +63,7 @@ def receive(
         What it means, in order.  Never raises for anything that a peer can send.
     """
     events: list[Event] = []
+    peer.overdue = False
     try:
         if not payload:  # ROUTERs of pseud 1.x probe with it (ZMQ_PROBE_ROUTER)
             return events
@@ -205,7 +207,7 @@ def _admit_call(
     limits = endpoint.limits
     inbound = peer.inbound
     if (
-        endpoint.draining is None
+        (endpoint.draining is None or peer.parting)
         and peer.rejected is None
         and len(inbound) < limits.max_calls_per_peer
         and endpoint.running < limits.max_calls
@@ -221,8 +223,11 @@ def _admit_call(
         return
     if peer.rejected is not None:
         kind, why = 'NotSentError', peer.rejected
-    elif endpoint.draining is not None:
+    elif endpoint.draining is not None and not peer.parting:
         kind, why = 'NotSentError', f'the peer takes no new calls: {endpoint.draining}'
+        if peer.lockstep:  # with the answer, the only thing it reads
+            goaway = (wire.GOAWAY, 0, 0, {'reason': endpoint.draining})
+            enqueue(endpoint, peer, goaway, OVERHEAD)
     elif len(peer.inbound) >= limits.max_calls_per_peer:
         kind, why = 'OverloadedError', f'{len(peer.inbound)} calls of this caller run'
     elif endpoint.running >= limits.max_calls:
@@ -260,24 +265,10 @@ def _on_cancel(
         events.append((ABORT, call, 'its caller cancelled it'))
 
 
-def _on_ping(
-    endpoint: 'Endpoint', peer: Peer, token: Any, _: Any, events: 'list[Event]'
-) -> None:
-    if not peer.blocked and type(token) is int:
-        tell(endpoint, peer, (wire.PONG, token), 0)
-    events.append((BEAT, peer))
-
-
-def _on_pong(
-    endpoint: 'Endpoint', peer: Peer, token: Any, _: Any, events: 'list[Event]'
-) -> None:
-    events.append((BEAT, peer))
-
-
 _HANDLERS = {
     wire.CANCEL: _on_cancel,
-    wire.PING: _on_ping,
-    wire.PONG: _on_pong,
+    wire.PING: on_ping,
+    wire.PONG: on_pong,
     wire.HELLO: on_hello,
     wire.WELCOME: on_welcome,
     wire.REJECT: on_reject,

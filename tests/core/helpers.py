@@ -13,6 +13,7 @@ from pseud._core import events as ev
 from pseud._core import wire
 from pseud._core.endpoint import Endpoint
 from pseud._core.peer import Peer
+from pseud.errors import NotSentError
 
 ARGS = msgpack.packb(((), {}))
 
@@ -60,6 +61,11 @@ class Program:
                 self.aborted.append(event[1])
             elif kind == ev.VIOLATION:
                 self.errors.append(event[2])
+            if kind in (ev.READY, ev.LOST, ev.AWAY):
+                self.handle(self.core.send_waiting(self.clock.now))
+            elif kind == ev.REFUSED:  # as if there were no other server
+                self.core.refusal = NotSentError(event[2])
+                self.handle(self.core.fail_waiting(self.core.refusal))
         return events
 
     @property
@@ -126,8 +132,7 @@ class Program:
             count += 1
             return True
 
-        if not self.core.transmit(peer, self.clock.now, send):
-            peer.blocked = True
+        self.core.transmit(peer, self.clock.now, send)
         return count
 
     def retry(self, peer):
@@ -218,7 +223,7 @@ class Wire:
             link=self.up,
             protocol=self.protocol,
         )
-        self.client.core.connected(self.to_server, self.clock.now)
+        self.client.handle(self.client.core.connected(self.to_server, self.clock.now))
         return self
 
     def start(self):
@@ -321,8 +326,9 @@ def invariants(program, peers):
             assert call.peer is peer
             assert not call.done
     waiting = {i for i, entry in core.pending.items() if entry[2] is None}
-    assert waiting == set(core._waiting)
-    assert core._waiting_bytes == sum(entry[3] for entry in core._waiting.values())
+    assert waiting == set(core.waiting.calls)
+    assert core.waiting.size == sum(entry[3] for entry in core.waiting.calls.values())
+    assert core.stuck == sum(peer.queued for peer in peers if peer.blocked)
 
 
 def quiescent(program, peers):
@@ -331,8 +337,8 @@ def quiescent(program, peers):
     invariants(program, peers)
     assert core.pending == {}
     assert core.running == 0
-    assert core._waiting == {}
-    assert core._waiting_bytes == 0
+    assert core.waiting.calls == {}
+    assert core.waiting.size == core.stuck == 0
     assert core.idle
     for peer in peers:
         assert peer.in_flight == peer.queued == 0

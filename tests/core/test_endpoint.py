@@ -107,10 +107,139 @@ def test_the_least_busy_peer_is_called():
     for _ in range(9):
         client.call()
     assert [each.to_server.in_flight for each in (first, second, third)] == [3, 3, 3]
+    client.flush()
     first.drop()
     client.call()
     client.call()
     assert (second.to_server.in_flight, third.to_server.in_flight) == (4, 4)
+
+
+def test_equals_take_turns():
+    client = Program(server=False)
+    pairs = [Wire(client).start() for _ in range(3)]
+    for _ in range(6):
+        client.call()
+        for pair in pairs:
+            pair.run()
+            for call in pair.server.calls:
+                pair.server.core.reply(call, b'')
+            pair.run()
+    assert [len(pair.server.calls) for pair in pairs] == [2, 2, 2]
+
+
+def test_who_lets_calls_wait_for_too_long_comes_last():
+    client = Program(server=False)
+    slow, quick = Wire(client).start(), Wire(client).start()
+    first, second = client.call('first', timeout=1), client.call('second', timeout=9)
+    client.flush()
+    assert len(slow.up.queue) == len(quick.up.queue) == 1
+    slow.pass_time(2)
+    assert type(client.failure(first)) is TimeoutError
+    client.call()
+    client.call()
+    assert (slow.to_server.in_flight, quick.to_server.in_flight) == (0, 3)
+    slow.server.core.ping(slow.to_client)  # there it is
+    slow.run()
+    client.call()
+    assert (slow.to_server.in_flight, quick.to_server.in_flight) == (1, 3)
+    assert second not in client.outcomes
+
+
+def test_who_does_not_read_comes_last():
+    client = Program(server=False)
+    stuck, free = Wire(client).start(), Wire(client).start()
+    stuck.up.block()
+    client.call()
+    client.call()
+    client.flush()
+    client.call()
+    client.call()
+    assert (stuck.to_server.in_flight, free.to_server.in_flight) == (1, 3)
+
+
+def test_unsent_calls_move_to_whoever_is_connected():
+    client = Program(server=False)
+    lost, here = Wire(client).start(), Wire(client).start()
+    large, buffer = b'x' * wire.LARGE, memoryview(b'y' * 10)
+    client.call(body=large, buffers=[buffer])
+    client.call()
+    client.call(body=b'small', buffers=[buffer])
+    client.call()
+    assert (lost.to_server.in_flight, here.to_server.in_flight) == (2, 2)
+    lost.lose_client()
+    assert here.to_server.in_flight == 4
+    here.run()
+    bodies = {bytes(call.body) for call in here.server.calls}
+    assert bodies == {large, b'small', ARGS}
+    for call in here.server.calls:
+        assert [bytes(each) for each in call.buffers] == (
+            [] if call.body == ARGS else [bytes(buffer)]
+        )
+
+
+def test_unsent_calls_move_when_their_peer_goes_away():
+    client = Program(server=False)
+    away, here = Wire(client).start(), Wire(client).start()
+    handles = [client.call(), client.call()]
+    away.server.core.drain('it restarts')
+    away.server.flush()
+    away.deliver_down()
+    assert (away.to_server.in_flight, here.to_server.in_flight) == (0, 2)
+    away.run()
+    here.run()
+    assert away.server.calls == []
+    assert len(here.server.calls) == len(handles)
+
+
+def test_calls_that_moved_wait_within_bounds():
+    client = Program(server=False, limits=Limits(max_calls_per_peer=2))
+    pairs = [Wire(client).start() for _ in range(2)]
+    handles = [client.call() for _ in range(4)]
+    for pair in pairs:
+        pair.lose_client()
+    waiting = [handle for handle in handles if handle not in client.outcomes]
+    assert len(waiting) == 2
+    for handle in handles:
+        if handle not in waiting:
+            assert isinstance(client.failure(handle), NotSentError)
+
+
+def test_calls_that_waited_and_find_a_peer_that_does_not_take_them():
+    client = Program(server=False)
+    handles = [client.call(), client.call(body=b'x' * 100), client.call()]
+    server = Program(client.clock, server=True, limits=Limits(max_message=50))
+    pair = Wire(client, server)
+    pair.client.core.credentials = ('alice', 'secret')  # so that its limits come first
+    pair.start()
+    assert type(client.failure(handles[1])) is MessageTooLargeError
+    assert len(server.calls) == 2
+
+
+def test_peers_that_do_not_read_share_a_bound():
+    server = Program(server=True, limits=Limits(max_queued=100_000))
+    pairs = [Wire(server=server).start() for _ in range(4)]
+    for pair in pairs:
+        for _ in range(2):
+            pair.client.call()
+        pair.run()
+        pair.down.block()
+        for body in (b'', b'x' * 60_000):  # the first meets the full pipe
+            server.core.reply(server.calls.pop(0), body)
+            server.flush()
+    first, second, *_ = pairs
+    stuck = server.core.stuck
+    assert 60_000 < stuck < 70_000
+    server.retry(first.to_client)  # no room yet
+    assert server.core.stuck == stuck
+    text = refused(OverloadedError, server, peer=second.to_client, body=b'x' * 60_000)
+    assert 'max_queued' in text
+    free = Wire(server=server).start()
+    server.call(peer=free.to_client, body=b'x' * 90_000)  # who reads is not concerned
+    first.unblock()
+    assert server.core.stuck < 5_000
+    for pair in pairs:
+        pair.drop()
+    assert server.core.stuck == 0
 
 
 def test_one_that_takes_no_calls_is_passed_over():
@@ -284,6 +413,7 @@ def test_number_of_peers():
     assert 'the limit' in refused(NotSentError, third.client)
     first.drop()
     third.drop()
+    third.client.core.refusal = None
     third.start()
     assert third.to_client.ready
     assert second.to_client.ready
@@ -519,7 +649,10 @@ def test_no_connection_will_come():
     handles = [client.call(timeout=timeout) for timeout in (None, 5)]
     error = NotSentError('refused')
     client.handle(client.core.fail_waiting(error))
-    assert [client.failure(handle) for handle in handles] == [error, error]
+    failures = [client.failure(handle) for handle in handles]
+    text = 'f() was not sent: refused; it did not run'
+    assert [str(failure) for failure in failures] == [text] * 2
+    assert failures[0] is not failures[1]  # or tracebacks would pile up
     quiescent(client, [])
 
 

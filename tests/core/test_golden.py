@@ -163,6 +163,7 @@ def test_v2_conversation():
         ],
         [bytes.fromhex('92 92 04 05 92 08 00')],
         [bytes.fromhex('91 94 03 02 00 c401 80')],
+        [bytes.fromhex('91 92 09 01')],
     ]
     assert frames(pair.down)[1:] == [
         [
@@ -175,7 +176,7 @@ def test_v2_conversation():
             b'buffer',
         ],
         [bytes.fromhex('91 92 09 00')],
-        [bytes.fromhex('91 94 0d 00 00 81 a6 726561736f6e a3 776879')],
+        [bytes.fromhex('92 94 0d 00 00 81 a6 726561736f6e a3 776879 92 08 01')],
     ]
     assert server.outcome(back)[2] == b'\x80'
 

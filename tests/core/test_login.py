@@ -22,17 +22,6 @@ CREDENTIALS = ('alice', SECRET)
 UID = bytes(range(16))
 
 
-class Client(Program):
-    """Sends what has waited once it is welcome, as an engine does."""
-
-    def handle(self, events):
-        super().handle(events)
-        for event in events:
-            if event[0] == ev.READY:
-                self.core.send_waiting(event[1], self.clock.now)
-        return events
-
-
 class Gate(Wire):
     """A connection to a server that challenges; the client has credentials."""
 
@@ -40,7 +29,7 @@ class Gate(Wire):
         how.setdefault('credentials', CREDENTIALS)
         clock = server.clock if server else Clock()
         super().__init__(
-            client or Client(clock, server=False, **how),
+            client or Program(clock, server=False, **how),
             server or Program(clock, server=True, challenges=True),
             protocol=protocol,
         )
@@ -159,21 +148,21 @@ def test_no_call_leaves_before_the_welcome():
 
 def test_a_server_calls_nobody_who_has_not_logged_in():
     pair = Gate().start()
-    waiting = pair.server.call('down')
+    with pytest.raises(NotSentError, match='not said hello'):
+        pair.server.call('down', peer=pair.to_client)
     pair.run()
     assert pair.down.types == []
     pair.admit()
-    pair.server.call('direct')
+    pair.server.call('direct', peer=pair.to_client)
     pair.run()
     assert [inbound.name for inbound in pair.client.calls] == ['direct']
-    assert waiting.id in pair.server.core.pending
 
 
 def test_a_server_calls_nobody_whom_it_refused():
     pair = Gate().start()
     pair.refuse()
     with pytest.raises(NotSentError, match='wrong password'):
-        pair.server.call('down')
+        pair.server.call('down', peer=pair.to_client)
     assert pair.client.calls == []
 
 
@@ -191,8 +180,8 @@ def test_a_refused_client_is_told():
     pair.client.call()
     pair.refuse()
     assert pair.server.kinds == ['LOGIN']
-    assert pair.client.kinds == ['REFUSED']
-    assert pair.client.events[0][1:] == (pair.to_server, 'wrong password')
+    assert pair.client.kinds == ['REFUSED', 'FAILED']  # the call waited for its welcome
+    assert pair.client.events[0][1:] == (pair.to_server, 'wrong password', True)
     assert pair.down.messages == [
         (wire.REJECT, 0, 0, {'reason': 'wrong password', 'unauthorized': True})
     ]
@@ -206,13 +195,15 @@ def test_only_true_is_unauthorized(flag):
     pair = Gate().start()
     fields = {'reason': 'why', 'unauthorized': flag}
     pair.inject_down([wire.encode([(wire.REJECT, 0, 0, fields)])])
-    assert pair.client.kinds == ['AWAY']
+    assert pair.client.kinds == ['REFUSED']
+    assert pair.client.events[0][1:] == (pair.to_server, 'why', False)
 
 
 def test_what_is_certain_about_the_calls_of_who_was_refused():
     """The transport says it, see `ClientLink.refused`: none of them ran."""
     pair = Wire().start()
     handles = [pair.client.call(), pair.client.call()]
+    pair.client.flush()
     error = UnauthorizedError('not you')
     pair.client.handle(pair.client.core.lost(pair.to_server, 'refused', error))
     failures = [pair.client.failure(handle) for handle in handles]
@@ -222,7 +213,7 @@ def test_what_is_certain_about_the_calls_of_who_was_refused():
 
 
 def test_a_server_that_does_not_challenge_welcomes_them():
-    pair = Wire(Client(server=False, credentials=CREDENTIALS))
+    pair = Wire(Program(server=False, credentials=CREDENTIALS))
     handle = pair.client.call()
     pair.start()
     assert 'LOGIN' not in pair.server.kinds
@@ -237,17 +228,18 @@ def test_a_welcome_does_not_open_what_takes_no_calls():
     pair.server.core.drain('closing')
     pair.run()
     pair.admit()
-    assert pair.client.kinds == ['AWAY', 'READY']
+    told = [kind for kind in pair.client.kinds if kind != 'BEAT']
+    assert told == ['AWAY', 'READY', 'AWAY']
     assert pair.to_server.closed
 
 
 def test_the_wrong_service():
     clock = Clock()
-    client = Client(clock, server=False, credentials=CREDENTIALS, name='a')
+    client = Program(clock, server=False, credentials=CREDENTIALS, name='a')
     pair = Gate(client, Program(clock, server=True, challenges=True, name='b')).start()
     pair.admit()
     assert pair.server.kinds == ['LOGIN']  # nobody for the program to know
-    assert client.kinds == ['AWAY']
+    assert client.kinds == ['REFUSED']
     (message,) = pair.down.messages
     assert message[0] == wire.REJECT
     assert "this server is 'b'" in message[3]['reason']
@@ -561,7 +553,7 @@ def test_strangers_make_room():
     other.admit()
     assert set(server.core.peers) == {first.key, other.key}
     third = Gate(server=server).start()  # all are watched now, none is a stranger
-    assert third.client.kinds == ['AWAY']
+    assert third.client.kinds == ['REFUSED']
     (reject,) = third.down.messages
     assert reject == (
         wire.REJECT,

@@ -448,7 +448,10 @@ def test_any_service_or_this_one_was_meant(name):
 )
 def test_reasons(pair, kind, fields, reason):
     events = pair.inject_down(head((kind, 0, 0, fields)))
-    assert events == [(ev.AWAY, pair.to_server, reason)]
+    if kind == wire.GOAWAY:
+        assert events == [(ev.AWAY, pair.to_server, reason)]
+    else:
+        assert events == [(ev.REFUSED, pair.to_server, reason, False)]
 
 
 def test_a_turn_taker_stays_one(fresh):

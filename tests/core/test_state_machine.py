@@ -416,7 +416,7 @@ class Machine(RuleBasedStateMachine):
         for program in self.programs:
             for call_id, entry in program.core.pending.items():
                 # other than when nobody was there, or took the answer
-                assert call_id in program.core._waiting or self.excused(entry)
+                assert call_id in program.core.waiting.calls or self.excused(entry)
         for program in self.programs:
             program.handle(program.core.fail_all('the end'))
         assert self.live() == []

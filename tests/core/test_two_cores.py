@@ -76,14 +76,17 @@ def test_hello():
     assert pair.to_client.hello['agent'] == 'c'
 
 
-def test_calls_need_not_wait_for_welcome():
+def test_calls_wait_for_welcome():
+    """Only then is it certain that this server takes them."""
     pair = Wire()
     pair.client.call('early')
     pair.connect()
     pair.client.call('next')
+    pair.client.flush()
+    assert pair.up.types == [wire.HELLO]
     pair.run()
     assert pair.up.types == [wire.HELLO, wire.CALL, wire.CALL]
-    assert len(pair.up.sent) == 1
+    assert len(pair.up.sent) == 2
     assert [call.name for call in pair.server.calls] == ['early', 'next']
 
 
@@ -105,8 +108,23 @@ def test_another_service():
     handle = pair.client.call()
     pair.run()
     assert pair.server.calls == []
+    assert pair.down.types == [wire.REJECT]
+    assert pair.client.kinds == ['REFUSED', 'FAILED']
+    text = str(pair.client.failure(handle))
+    assert "this server is 'red', the client looks for 'blue'" in text
+    at_rest(pair)
+
+
+def test_who_calls_another_service_in_lockstep():
+    clock = Clock()
+    pair = Wire(
+        Program(clock, server=False, name='blue', lockstep=True),
+        Program(clock, server=True, name='red'),
+    ).connect()
+    handle = pair.client.call(peer=pair.to_server)
+    pair.run()
+    assert pair.server.calls == []
     assert pair.down.types == [wire.REJECT, wire.ERROR]
-    assert pair.client.kinds == ['AWAY', 'ERROR']
     error = pair.client.error(handle)
     assert error['type'] == 'pseud.NotSentError'
     assert "this server is 'red', the client looks for 'blue'" in error['message']
@@ -405,7 +423,7 @@ def test_cancelling_before_there_is_a_connection():
     pair = Wire()
     handle = pair.client.call(body=b'x' * 1000)
     pair.client.cancel(handle)
-    assert pair.client.core._waiting_bytes == 0
+    assert pair.client.core.waiting.size == 0
     pair.start()
     assert pair.server.calls == []
     at_rest(pair)
@@ -459,28 +477,46 @@ def test_losing_the_connection(pair, direction):
         assert type(failure) is PeerLostError
         assert 'may have run' in str(failure)
         assert 'pulled the plug' in str(failure)
-    for handle in (waits, unflushed):
-        failure = caller.failure(handle)
-        assert type(failure) is NotSentError
-        assert 'did not run' in str(failure)
     assert [call.name for call in callee.calls] == ['running']
     assert callee.aborted == callee.calls
+    if direction == 'up':  # any server may take them
+        pair.connect().run()
+        assert [call.name for call in callee.calls[1:]] == ['waits', 'unflushed']
+        for call in callee.calls[1:]:
+            callee.core.reply(call, b'done')
+        pair.run()
+        assert [caller.result(handle) for handle in (waits, unflushed)] == [b'done'] * 2
+    else:
+        for handle in (waits, unflushed):
+            failure = caller.failure(handle)
+            assert type(failure) is NotSentError
+            assert 'did not run' in str(failure)
     assert ev.LOST in [event[0] for event in caller.events]
     assert ev.LOST in [event[0] for event in callee.events]
     at_rest(pair)
 
 
 def test_nothing_stale_is_sent_on_the_next_connection(pair):
-    pair.up.block()
-    old = pair.client.call('old')
+    pair.client.call('left')
     pair.client.flush()
+    pair.up.block()
+    fixed = pair.client.call('to this very server', peer=pair.to_server)
+    pair.client.call('due', timeout=1)
+    pair.client.call('moves', timeout=9)
+    cancelled = pair.client.call('cancelled')
+    pair.client.flush()
+    pair.client.cancel(cancelled)
     pair.drop()
+    pair.pass_time(2)
     pair.connect()
     pair.client.call('new')
     pair.run()
-    assert type(pair.client.failure(old)) is NotSentError
-    assert [call.name for call in pair.server.calls] == ['new']
-    assert wire.CANCEL not in pair.up.types if pair.protocol == 2 else True
+    assert type(pair.client.failure(fixed)) is NotSentError
+    assert [call.name for call in pair.server.calls] == ['moves', 'new']
+    if pair.protocol == 2:
+        assert wire.CANCEL not in pair.up.types
+        (moved, _) = pair.server.calls
+        assert moved.deadline == pytest.approx(pair.client.clock.now + 7, abs=0.01)
 
 
 def test_an_answer_to_the_last_connection_is_not_sent_on_the_next(pair):
@@ -550,14 +586,16 @@ def test_drain(pair2, direction):
     callee.core.drain('said twice')
     # in ignorance, before the news arrives
     crossing = caller.call('crossing', peer=peer)
+    caller.flush()
+    assert callee.core.parting
     pair2.run()
+    assert not callee.core.parting
     assert pipe.types.count(wire.GOAWAY) == 1
     assert caller.events[-2][0] == ev.AWAY
     assert caller.events[-2][2] == 'it is stopping'
-    error = caller.error(crossing)
-    assert error['type'] == 'pseud.NotSentError'
-    assert 'it is stopping' in error['message']
-    assert [call.name for call in callee.calls] == ['running']
+    assert [call.name for call in callee.calls] == ['running', 'crossing']
+    with pytest.raises(NotSentError, match='it is stopping'):
+        caller.call('too late', peer=peer or pair2.to_server)
     assert not callee.core.idle
     # what runs may call back, and finishes
     back = callee.call('back', peer=None if direction == 'down' else pair2.to_client)
@@ -565,20 +603,49 @@ def test_drain(pair2, direction):
     caller.core.reply(caller.calls[0], b'1')
     pair2.run()
     assert callee.result(back) == b'1'
-    callee.core.reply(callee.calls[0], b'2')
+    for call in callee.calls:
+        callee.core.reply(call, b'2')
     pair2.run()
-    assert caller.result(running) == b'2'
+    assert caller.result(running) == caller.result(crossing) == b'2'
     assert callee.core.idle
     at_rest(pair2)
 
 
-def test_who_connects_while_we_drain_is_refused_by_the_call():
+def test_who_connects_while_we_drain_is_told():
     server = Program(server=True)
     server.core.drain('it is stopping')
     pair = Wire(server=server).start()
+    pair.client.call()
+    pair.run()
+    assert pair.down.types == [wire.WELCOME, wire.GOAWAY, wire.PING]
+    assert server.calls == []
+    assert not server.core.parting
+    other = Wire(pair.client).start()
+    assert len(other.server.calls) == 1
+
+
+def test_who_goes_on_calling_is_refused():
+    pair = Wire().start()
+    pair.server.core.drain('it is stopping')
+    pair.run()
+    pair.to_server.closed = False
     handle = pair.client.call()
     pair.run()
+    error = pair.client.error(handle)
+    assert error['type'] == 'pseud.NotSentError'
+    assert 'it is stopping' in error['message']
+
+
+def test_one_in_lockstep_is_told_with_its_answer():
+    pair = Wire(Program(server=False, lockstep=True)).start()
+    pair.server.core.drain('it is stopping')
+    pair.run()
+    assert pair.down.sent == []
+    handle = pair.client.call(peer=pair.to_server)
+    pair.run()
+    assert pair.down.types == [wire.GOAWAY, wire.ERROR]
     assert pair.client.error(handle)['type'] == 'pseud.NotSentError'
+    assert pair.to_server.away == 'it is stopping'
 
 
 def test_v1_is_told_by_refusal():

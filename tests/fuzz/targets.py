@@ -18,7 +18,7 @@ from kinds import describe
 
 from pseud import UnknownValue, remote
 from pseud._core import events as ev
-from pseud._core import v1
+from pseud._core import v1, wire
 from pseud._core.endpoint import Endpoint
 from pseud._core.limits import Limits
 from pseud._core.peer import Peer
@@ -155,6 +155,8 @@ def take_in(payload, protocol):
         peer = Peer('peer', LIMITS, link=object(), protocol=protocol)
         if not server:
             core.connected(peer, 0.0)
+            if protocol == 2:
+                core.receive(peer, [wire.encode([(wire.WELCOME, 0, 0, {})])], 0.0)
             for _ in range(3):
                 core.call(peer, 'f', ARGS, (), 60, 0.0, object())
         events = core.receive(peer, payload, 1.0)
