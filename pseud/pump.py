@@ -55,9 +55,11 @@ MORE = int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 HEAD_ROOM = 1 << 20
 # ØMQ messages read before other callbacks of the loop get their turn.
 BURST = 64
-# Bursts that are read before a connection is given up, for answers that came in time: as
-# many messages as fit into a pipe (ZMQ_RCVHWM).
-BURSTS = 16
+# Bursts that are read before a connection is given up, for answers that came in time.
+BURSTS = 2
+# As many messages fit into a pipe of ØMQ's (ZMQ_SNDHWM, ZMQ_RCVHWM).  It counts messages and
+# not bytes, so what a peer makes wait that does not read should be in our queues, which do.
+HIGH_WATER = BURST * BURSTS
 # Frames of one message; more are dropped unseen, as each costs far more than it weighs.
 MAX_FRAMES = 4096
 
@@ -219,6 +221,7 @@ def open_socket(
     """A socket with the options that all of ours have."""
     socket = context.socket(kind)
     socket.linger = int(settings.linger * 1000)
+    socket.sndhwm = socket.rcvhwm = HIGH_WATER
     socket.maxmsgsize = settings.limits.max_message + HEAD_ROOM
     if settings.heartbeat_interval:
         interval = max(1, int(settings.heartbeat_interval * 1000))
