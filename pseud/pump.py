@@ -57,8 +57,8 @@ HEAD_ROOM = 1 << 20
 BURST = 64
 # Bursts that are read before a connection is given up, for answers that came in time.
 BURSTS = 2
-# As many messages fit into a pipe of ØMQ's (ZMQ_SNDHWM, ZMQ_RCVHWM).  It counts messages and
-# not bytes, so what a peer makes wait that does not read should be in our queues, which do.
+# As many messages fit into a pipe of ØMQ's (ZMQ_SNDHWM, ZMQ_RCVHWM).  It does not count
+# bytes, as our queues do: there, what a peer makes wait that does not read is bounded.
 HIGH_WATER = BURST * BURSTS
 # Frames of one message; more are dropped unseen, as each costs far more than it weighs.
 MAX_FRAMES = 4096

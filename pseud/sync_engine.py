@@ -29,6 +29,8 @@ __all__ = ['SyncEngine']
 
 # Seconds until servers that take no new calls are asked again.
 PAUSE, MAX_PAUSE = 0.05, 0.5
+# And until one of several that refuses us is.
+ASK_AGAIN = 1.0
 
 # Links of a parent process: their sockets must not be closed in a forked child.
 _parents: list[SyncLink] = []
@@ -47,6 +49,7 @@ class SyncEngine:
         self.busy: set[SyncLink] = set()
         self.called: set[str] = set()
         self._turns = itertools.count()
+        self._ask_at = 0.0
         self.pid = os.getpid()
         self.closed = False
 
@@ -136,6 +139,7 @@ class SyncEngine:
         if not self.endpoints:
             raise UsageError(f'{name}() can not be called: connect() to a server first')
         endpoints = self._in_order(passed)
+        self._ask_again()
         for endpoint in endpoints:
             link = self._take_idle(
                 lambda link, at=endpoint: link.endpoint == at and _is_up(link)  # type: ignore[misc]
@@ -166,6 +170,14 @@ class SyncEngine:
             busy = Counter(link.endpoint for link in list(self.busy))
             endpoints.sort(key=lambda endpoint: busy[endpoint])
         return endpoints
+
+    def _ask_again(self) -> None:
+        """Connect anew, now and then, where one of several servers refused us."""
+        if len(self.endpoints) > 1 and monotonic() >= self._ask_at:
+            self._ask_at = monotonic() + ASK_AGAIN
+            while link := self._take_idle(lambda link: link.refusal is not None):
+                link.close()
+                self._replace(link.endpoint)
 
     def _first_up(
         self, name: str, links: list[SyncLink], until: float | None
@@ -263,7 +275,14 @@ class SyncEngine:
                 self._give_back(link)
             else:
                 link.close()
+                self._replace(link.endpoint)
         return outcome
+
+    def _replace(self, endpoint: str) -> None:
+        """Connect anew to one of several servers, so that it is there for later calls."""
+        links = [*self.idle, *self.busy]
+        if len(self.endpoints) > 1 and all(link.endpoint != endpoint for link in links):
+            self._give_back(self._make(endpoint))
 
 
 def _is_up(link: SyncLink) -> bool:

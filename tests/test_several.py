@@ -279,3 +279,22 @@ def test_a_server_that_is_full_and_then_is_not(net):
     while answer != 0:
         answer = yield from net.outcome(second.with_options(timeout=1).len(''))
         yield net.sleep(0.05)
+
+
+@scenario
+def test_one_that_refuses_is_asked_again(net):
+    known = set()
+    strict, address = net.serve(
+        security_plugin='plain', passwords=lambda user, password: user in known
+    )
+    strict.register_rpc(lambda: 'strict', name='who')
+    strict.start()
+    ((_, other),) = fleet(net, ['other'], security_plugin='trusted_peer')
+    client = net.user(address, 'alice', 'secret', timeout=PATIENCE)
+    client.connect(other)
+    for _ in range(5):
+        assert (yield client.who()) == 'other'
+    known.add('alice')
+    called = None
+    while called != 'strict':
+        called = yield client.who()
