@@ -149,14 +149,18 @@ class SyncEngine:
         links = []
         for endpoint in endpoints:
             waiting = self._take_idle(lambda link, at=endpoint: link.endpoint == at)  # type: ignore[misc]
+            if waiting is not None and waiting.refusal is not None:
+                waiting.close()  # ØMQ would not try again
+                waiting = None
             links.append(waiting or self._make(endpoint))
         up = None
         try:
             up = self._first_up(name, links, until)
         finally:
             for link in links:
-                if link.refusal is not None:  # ØMQ would not try again
+                if link.refusal is not None:
                     link.close()
+                    self._replace(link.endpoint)
                 elif link is not up:
                     self._give_back(link)
         return up
