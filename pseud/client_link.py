@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import zmq
 
 from . import monitor
-from ._core import events
 from ._core.peer import Peer
 from ._core.wire import Buffer
-from .errors import NotSentError, PseudError
+from .link import MAX_PAUSE, ClientSide
 from .pump import (
     MORE,
     NOBLOCK,
-    Link,
+    SocketLink,
     connect,
     read_frames,
     send,
@@ -30,12 +29,8 @@ __all__ = ['ClientLink']
 
 logger = logging.getLogger(__name__)
 
-# A connection that ended within so many seconds is made anew after a pause.
-LASTED = 1.0
-PAUSE, MAX_PAUSE = 0.1, 5.0
 
-
-class ClientLink(Link):
+class ClientLink(SocketLink, ClientSide):
     """A DEALER connected to one endpoint, so that answers and calls keep to it.
 
     Nothing is sent before the monitor tells of a connection, and after a loss the socket
@@ -48,12 +43,9 @@ class ClientLink(Link):
     monitored = monitor.CONNECTING
 
     def __init__(self, engine: 'Engine', endpoint: str) -> None:
-        self.endpoint = endpoint
-        self.peer: Peer | None = None
-        self.up_since = 0.0
-        self.pause = 0.0
+        ClientSide.__init__(self, engine, endpoint)
         self.silence = monitor.Silence(engine.auth.encrypted)
-        super().__init__(engine)
+        SocketLink.__init__(self, engine)
 
     def open(self) -> None:
         super().open()
@@ -64,23 +56,14 @@ class ClientLink(Link):
             raise
 
     def replace(self, lasted: bool) -> None:
-        """Close the socket of a connection that is gone, and open another.
-
-        Args:
-            lasted: the connection had been up for a while: open at once.  Else after a
-                pause that doubles: a server that refuses, or takes in and throws out,
-                must not be stormed.
-        """
         self.socket.linger = 0
         self.close_socket()
         backend = self.engine.backend
-        if lasted:
-            self.pause = 0.0
-            self.reopen()
-        else:
-            self.pause = min(max(2 * self.pause, PAUSE), MAX_PAUSE)
+        if pause := self.next_pause(lasted):
             spread = 0.5 + random.random()
-            backend.call_at(backend.now() + spread * self.pause, self.reopen)
+            backend.call_at(backend.now() + spread * pause, self.reopen)
+        else:
+            self.reopen()
 
     def reopen(self) -> None:
         """Open a new socket, unless the link is no longer wanted."""
@@ -101,28 +84,6 @@ class ClientLink(Link):
         super().start()
         if self.endpoint.startswith('inproc:'):  # has no handshake, and no monitor
             self.connected()
-
-    def connected(self) -> None:
-        if self.peer is not None:
-            self.lost('it connected anew')
-        engine = self.engine
-        self.peer = Peer(
-            self.endpoint,
-            engine.settings.limits,
-            label=self.endpoint,
-            link=self,
-            protocol=engine.settings.protocol,
-        )
-        self.up_since = engine.backend.now()
-        engine.refused(self.endpoint, None)
-        engine.handle(engine.core.connected(self.peer, self.up_since))
-        if self.peer.protocol == 1:  # has no WELCOME
-            engine.handle([(events.READY, self.peer)])
-
-    def lost(self, reason: str) -> None:
-        peer, self.peer = self.peer, None
-        if peer is not None:
-            self.engine.handle(self.engine.core.lost(peer, reason))
 
     def read(self) -> None:
         recv = self.socket.recv
@@ -149,41 +110,13 @@ class ClientLink(Link):
             pass
         return True
 
-    def refused(self, peer: Peer, reason: str, unauthorized: bool) -> None:
-        """The server wants none of us, over a connection that is up."""
-        if peer is not self.peer:
-            return
-        engine = self.engine
-        if unauthorized:  # nothing ran, as it held or refused what we sent
-            error = monitor.not_believed(self.endpoint, engine.settings, reason)
-            self.give_up(peer, reason, error)
-            engine.refused(self.endpoint, error)
-            return
-        # It answers what we sent already.  Users, names and limits change: ask again.
-        engine.refused(self.endpoint, NotSentError(f'{self.endpoint}: {reason}'))
-        when = engine.backend.now() + LASTED
-        engine.backend.call_at(when, lambda: self.give_up(peer, reason))
-
-    def give_up(self, peer: Peer, reason: str, error: PseudError | None = None) -> None:
-        """End a connection, if it is still the one that there is, and make another."""
-        if peer is self.peer:
-            self.peer = None
-            self.engine.handle(self.engine.core.lost(peer, reason, error))
-            if not self.ended:
-                self.replace(False)
-
     def observed(self, event: int, value: int) -> None:
         if event == monitor.UP:
             self.silence.count = 0
             self.connected()
         elif event == monitor.LOST:
             self.drain_some()  # what arrived before counts
-            if self.peer is not None:
-                self.engine.refused(self.endpoint, None)  # the next may be taken in
-                self.lost('the connection was closed')
-                if not self.ended:
-                    now = self.engine.backend.now()
-                    self.replace(now - self.up_since >= LASTED)
+            self.disconnected()
         elif event == monitor.FAILED and not self.silence.refuses():
             pass
         else:

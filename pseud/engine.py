@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import zmq
 
-from . import remote, zap
+from . import remote
 from ._core import events as ev
 from ._core.endpoint import Endpoint
 from ._core.events import Event
@@ -28,12 +28,12 @@ from .errors import PseudError, SerializationError, UsageError
 from .guard import Guard
 from .hooks import Hooks
 from .interfaces import IAuthenticationBackend, IHeartbeatBackend
+from .link import ClientSide, Link, ServerSide
 from .logins import LoginWatch, log_in
 from .native import get_ident
 from .packer import PackerV2
 from .packer_v1 import PackerV1
 from .plugins import plugin
-from .pump import Link
 from .roster import Roster
 from .seldom import Seldom
 from .sender import Sender
@@ -113,9 +113,10 @@ class Engine:
         self.call_context = Context()  # each inbound call runs in a copy
         self.guard: Guard | None = None
         self.links: dict[str, Link] = {}
+        self.make_server_link: Callable[[Engine], ServerSide] = ServerLink
+        self.make_client_link: Callable[[Engine, str], ClientSide] = ClientLink
         self.hooks = Hooks(self)
         self.roster = Roster(self)
-        self.zap_domain = b''
         self.closed = False
         self._refusals: dict[str, PseudError] = {}
         self._armed = inf
@@ -153,13 +154,13 @@ class Engine:
         for link in self.links.values():
             link.start()
 
-    def server_link(self) -> ServerLink:
-        """The one socket of a server; its routing ids are what tells peers apart."""
-        return self._link('', lambda: ServerLink(self))
+    def server_link(self) -> ServerSide:
+        """The one link of a server."""
+        return self._link('', lambda: self.make_server_link(self))
 
-    def client_link(self, endpoint: str) -> ClientLink:
+    def client_link(self, endpoint: str) -> ClientSide:
         """The link to an endpoint."""
-        link = self._link(endpoint, lambda: ClientLink(self, endpoint))
+        link = self._link(endpoint, lambda: self.make_client_link(self, endpoint))
         self.core.waits_for = ', '.join(self.links)
         self._note_refusals()
         return link
@@ -170,8 +171,6 @@ class Engine:
         if self.closed:
             raise UsageError(f'{self.label} was stopped: make a new one')
         if key not in self.links:
-            if self.server and self.admission.needs_zap and not self.zap_domain:
-                self.zap_domain = zap.register(self.context, self.admission.ask)
             self.links[key] = make()
             if self.guard is not None:
                 self.links[key].start()
@@ -180,7 +179,7 @@ class Engine:
     def close_link(self, endpoint: str) -> None:
         """Give up a connection: its calls under way fail."""
         link = self.links.get(endpoint)
-        if not isinstance(link, ClientLink):
+        if not isinstance(link, ClientSide):
             raise ValueError(f'{self.label} is not connected to {endpoint!r}')
         if self.guard is not None:
             self.guard.check(self.label)
@@ -214,7 +213,7 @@ class Engine:
             self._parted_at = self.backend.now() + PARTING
             self.core.drain('it is stopping')
             self.sender.flush_soon()
-            self._finish_if_idle()
+            self._poll_idle()
         return self._stopped
 
     def ended(self) -> Any:
@@ -223,15 +222,17 @@ class Engine:
         self._ended.append(ended)
         return ended
 
-    def _finish_if_idle(self) -> None:
+    def finish_if_idle(self) -> None:
         """While stopping: end once nothing runs and everything has left."""
-        if self.closed:
+        if self._stopped is None or not self.core.idle:
             return
-        now = self.backend.now()
-        if self.core.idle and (now >= self._parted_at or not self.core.parting):
+        if self.backend.now() >= self._parted_at or not self.core.parting:
             self._finish()
-        else:
-            self.backend.call_at(now + STOP_POLL, self._finish_if_idle)
+
+    def _poll_idle(self) -> None:
+        self.finish_if_idle()
+        if not self.closed:
+            self.backend.call_at(self.backend.now() + STOP_POLL, self._poll_idle)
 
     def _finish(self) -> None:
         if self.closed:
@@ -267,8 +268,6 @@ class Engine:
         for link in self.links.values():
             link.close()
         self.links.clear()
-        if self.zap_domain:
-            zap.unregister(self.context, self.zap_domain)
         self.heartbeat.stop()
         self.auth.stop()
 

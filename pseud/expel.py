@@ -1,19 +1,13 @@
-"""To throw somebody out: end the calls, say why, and close the connection.
-
-libzmq has no call that closes one connection of a socket.  So its descriptor is shut
-down, which is what a client that dies does to it.
-"""
+"""To throw somebody out: end the calls, say why, and close the connection."""
 
 import logging
-import os
-import socket
 from typing import TYPE_CHECKING
 
 from ._core.expel import expel as expel_from_core
 from ._core.peer import Peer
 from .caller import check_address
+from .link import ServerSide
 from .peers import RemotePeer
-from .server_link import ServerLink
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -59,24 +53,6 @@ def expel_peers(engine: 'Engine', peers: list[Peer], reason: str) -> None:
 
 def _shut_down(peers: list[Peer]) -> None:
     for peer in peers:
-        link: ServerLink = peer.link
-        # behind a device all its clients share a connection; inproc has none;
-        # a forked child shares those of its parent
-        if peer.watched and not (peer.gone or link.ended or link.forked()):
-            try:
-                _shut_down_one(link, peer, peer.address.ignored)
-            except OSError:  # the peer was faster
-                pass
-
-
-def _shut_down_one(link: ServerLink, peer: Peer, fd: int) -> None:
-    copy = os.dup(fd)
-    try:
-        # Only now: before libzmq closes a descriptor it says so.  If it has not, our
-        # copy is of that connection, whoever gets the number next.
-        link.note_losses()
-        if peer in link.by_fd.get(fd, ()):
-            with socket.socket(fileno=os.dup(copy)) as connection:
-                connection.shutdown(socket.SHUT_RDWR)
-    finally:
-        os.close(copy)
+        link: ServerSide = peer.link
+        if not (peer.gone or link.ended):
+            link.shut_down(peer)

@@ -1,7 +1,7 @@
 """ØMQ sockets on an event loop: frames in, frames out, never waiting.
 
 The socket's descriptor is edge-triggered: it tells of a change once, and any send or
-receive may swallow the news.  So `Link.drain` reads until a poll of the socket says
+receive may swallow the news.  So `SocketLink.drain` reads until a poll of the socket says
 that nothing is left, and after every send from outside the socket is polled again.
 Polling it costs two thirds of reading EVENTS, which makes an enum of the option; flags
 are plain ints for the same reason.
@@ -19,9 +19,9 @@ from zmq.backend import zmq_poll
 
 from . import monitor
 from ._core import wire
-from ._core.peer import Peer
 from ._core.wire import Buffer
 from .guard import FORKED
+from .link import Link
 from .native import threads_are_greenlets
 from .settings import Settings
 
@@ -32,7 +32,7 @@ __all__ = [
     'MORE',
     'NOBLOCK',
     'POLLIN',
-    'Link',
+    'SocketLink',
     'connect',
     'open_socket',
     'read_frames',
@@ -64,7 +64,7 @@ HIGH_WATER = BURST * BURSTS
 MAX_FRAMES = 4096
 
 
-class Link(abc.ABC):
+class SocketLink(Link):
     """One socket and its monitor, watched by the engine's backend."""
 
     kind: int  # of the ØMQ socket
@@ -73,7 +73,6 @@ class Link(abc.ABC):
     def __init__(self, engine: 'Engine') -> None:
         self.engine = engine
         self.watches: list[Any] = []
-        self.ended = False
         self.draining = False
         self.crowded = False  # the last time, there were several messages
         self.open()
@@ -88,7 +87,6 @@ class Link(abc.ABC):
         self.monitor_pollin = [(self.monitor, POLLIN)]
 
     def start(self) -> None:
-        """Begin to read."""
         backend = self.engine.backend
         self.watches = [
             backend.watch(self.socket.get(FD), self.drain),
@@ -98,7 +96,6 @@ class Link(abc.ABC):
         backend.call_soon(self.observe)
 
     def close(self) -> None:
-        """Stop reading; what was sent has the engine's linger time to leave."""
         self.ended = True
         self.close_socket()
 
@@ -184,7 +181,7 @@ class Link(abc.ABC):
             self.drain()
 
     def look_again(self) -> None:
-        """After a send from outside `drain`: it may have swallowed the news of input."""
+        # a send from outside `drain` may have swallowed the news of input
         if self.draining or self.socket.closed:
             return
         if zmq_poll(self.pollin, 0):
@@ -193,10 +190,6 @@ class Link(abc.ABC):
     @abc.abstractmethod
     def read(self) -> None:
         """Read one message."""
-
-    @abc.abstractmethod
-    def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
-        """Send a message to a peer; False when its pipe is full (or not there yet)."""
 
     def observe(self) -> None:
         """Read the monitor: connections that come and go."""

@@ -1,20 +1,23 @@
 """The link of a server: one socket for all clients, who is where, and who was lost."""
 
 import errno
+import os
+import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import zmq
 
-from . import monitor
+from . import monitor, zap
 from ._core import v1, wire
 from ._core.peer import Peer
 from ._core.wire import Buffer
+from .link import ServerSide
 from .native import seed_random
 from .pump import (
     MORE,
     NOBLOCK,
-    Link,
+    SocketLink,
     connect,
     read_frames,
     send,
@@ -38,7 +41,7 @@ IGNORED = -2
 CONFIRM_AFTER = (0.0, 0.01, 0.05, 0.25, 1.0)
 
 
-class ServerLink(Link):
+class ServerLink(SocketLink, ServerSide):
     """A ROUTER, bound; or connected to a device."""
 
     kind = zmq.ROUTER
@@ -46,19 +49,33 @@ class ServerLink(Link):
 
     def __init__(self, engine: 'Engine') -> None:
         seed_random()
-        super().__init__(engine)
+        self.zap_domain = b''
+        if engine.admission.needs_zap:
+            self.zap_domain = zap.register(engine.context, engine.admission.ask)
+        try:
+            super().__init__(engine)
+        except BaseException:
+            self.forget_domain()
+            raise
         # what can not be routed is an error, not lost
         self.socket.router_mandatory = True
         if engine.settings.name:
             # v1 clients address a server by it
             self.socket.routing_id = engine.settings.name.encode()
-        if engine.zap_domain:
-            self.socket.zap_domain = engine.zap_domain
+        if self.zap_domain:
+            self.socket.zap_domain = self.zap_domain
         self.by_fd: dict[int, set[Peer]] = {}
         self.leaving: list[Peer] = []  # reported lost, to be confirmed
 
+    def close(self) -> None:
+        super().close()
+        self.forget_domain()
+
+    def forget_domain(self) -> None:
+        if self.zap_domain:
+            zap.unregister(self.engine.context, self.zap_domain)
+
     def bind(self, endpoint: str) -> str:
-        """Listen; returns the endpoint with the port that was chosen."""
         if self.engine.auth.needs_zap and endpoint.startswith('inproc:'):
             raise ValueError(
                 'inproc connections are never authenticated (ZMTP has no part in them): '
@@ -74,11 +91,9 @@ class ServerLink(Link):
         return bound.rstrip(b'\0').decode()
 
     def connect(self, endpoint: str) -> None:
-        """Serve the clients of a device there."""
         connect(self.socket, endpoint)
 
     def disconnect(self, endpoint: str) -> None:
-        """Undo `connect`."""
         try:
             self.socket.disconnect(endpoint)
         except zmq.ZMQError as error:
@@ -182,9 +197,32 @@ class ServerLink(Link):
         self.engine.handle(self.engine.core.lost(peer, reason))
 
     def ignore(self, peer: Peer) -> None:
-        """Drop what comes from now on by the connection of an expelled peer."""
         address = peer.address
         address.ignored, address.fd = address.fd, IGNORED
+
+    def shut_down(self, peer: Peer) -> None:
+        # libzmq has no call that closes one connection of a socket.  So its descriptor is
+        # shut down, which is what a client that dies does to it.
+        # Behind a device all its clients share a connection; inproc has none;
+        # a forked child shares those of its parent.
+        if not peer.watched or self.forked():
+            return
+        try:
+            self.shut_down_descriptor(peer, peer.address.ignored)
+        except OSError:  # the peer was faster
+            pass
+
+    def shut_down_descriptor(self, peer: Peer, fd: int) -> None:
+        copy = os.dup(fd)
+        try:
+            # Only now: before libzmq closes a descriptor it says so.  If it has not, our
+            # copy is of that connection, whoever gets the number next.
+            self.note_losses()
+            if peer in self.by_fd.get(fd, ()):
+                with socket.socket(fileno=os.dup(copy)) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
+        finally:
+            os.close(copy)
 
     def observed(self, event: int, value: int) -> None:
         self.leaving.extend(self.by_fd.pop(value, ()))

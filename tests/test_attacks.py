@@ -155,7 +155,8 @@ def mallory_at(net, address, plugin):
 
 def domain_of(server):
     """What the ZAP handler knows about a server."""
-    return zap._handlers[id(server._engine.context)].domains[server._engine.zap_domain]
+    engine = server._engine
+    return zap._handlers[id(engine.context)].domains[engine.server_link().zap_domain]
 
 
 # ---------------------------------------------------------------- being somebody else
