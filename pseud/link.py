@@ -30,10 +30,13 @@ class Link(abc.ABC):
     Attributes:
         engine: whose it is.
         ended: it was closed for good.
+        exposed: other machines may reach it, or see what is sent; it depends on the
+            endpoint.
     """
 
     engine: 'Engine'
     ended = False
+    exposed = True
 
     @abc.abstractmethod
     def start(self) -> None:

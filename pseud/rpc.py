@@ -216,8 +216,9 @@ class BaseClient(CallsFunctions, BaseRPC):
             ValueError: it is no address.
         """
         self._attach_if_running()
-        self._engine.client_link(endpoint)
-        warn_client(endpoint, self._engine.auth, self.settings)
+        link = self._engine.client_link(endpoint)
+        if link.exposed:
+            warn_client(endpoint, self._engine.auth, self.settings)
 
     def disconnect(self, endpoint: str) -> None:
         """Close the connection to ``endpoint``; calls under way there fail.
@@ -275,8 +276,10 @@ class BaseServer(BaseRPC):
             OSError: it can not be.
         """
         self._attach_if_running()
-        bound = self._engine.server_link().bind(endpoint)
-        warn_server(endpoint, self._engine.auth)
+        link = self._engine.server_link()
+        bound = link.bind(endpoint)
+        if link.exposed:
+            warn_server(endpoint, self._engine.auth)
         return bound
 
     def connect(self, endpoint: str) -> None:

@@ -32,14 +32,19 @@ _numbers = itertools.count()
 def scenario(function=None, *, needs=()):
     """A test that is a generator function of ``net`` and of other fixtures.
 
+    ``net`` is a fixture that makes clients and servers; ``memory`` is another.
+
     Args:
         needs: abilities of the driver without which there is no such test.
     """
     if function is None:
         return functools.partial(scenario, needs=needs)
 
+    place = next(iter(inspect.signature(function).parameters))
+
     @functools.wraps(function)
-    def test(net, **fixtures):
+    def test(**fixtures):
+        net = fixtures.pop(place)
         net.run(function(net, **fixtures))
 
     test.needs = frozenset(needs)

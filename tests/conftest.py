@@ -7,6 +7,7 @@ import tempfile
 import pytest
 from backends import Net
 from drivers import DRIVERS
+from memory import MemoryNet
 from programs import Program
 
 from pseud.utils import registry
@@ -20,6 +21,8 @@ def pytest_generate_tests(metafunc):
     )
     if 'backend' in metafunc.fixturenames and not chosen:
         needs = getattr(metafunc.function, 'needs', frozenset())
+        if 'memory' in metafunc.fixturenames:
+            needs |= {'loop'}
         able = [name for name, driver in DRIVERS.items() if needs <= driver.abilities]
         metafunc.parametrize('backend', able, indirect=True)
 
@@ -46,6 +49,12 @@ def net(backend, logs):
         net = Net(backend, directory)
         yield net
         net.close()
+
+
+@pytest.fixture
+def memory(backend, logs):
+    """The same without sockets, by a virtual clock; see `memory.MemoryNet`."""
+    return MemoryNet(backend)
 
 
 @pytest.fixture

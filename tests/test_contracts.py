@@ -30,7 +30,7 @@ OURS = [
 def modules():
     """Every module of pseud that can be imported here."""
     for _, name, _ in pkgutil.walk_packages([str(ROOT)], 'pseud.', onerror=str):
-        needs = NEEDS.get(name.split('.')[1])
+        needs = next((NEEDS[part] for part in name.split('.') if part in NEEDS), None)
         try:
             if needs:
                 importlib.import_module(needs)

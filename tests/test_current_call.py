@@ -56,23 +56,25 @@ def test_nobody_has_a_name_without_authentication(net):
     assert (yield client.who()) is None
 
 
-@scenario(needs=('results',))
-def test_time_runs_out(net):
-    server, client = net.pair()
+@scenario
+def test_time_runs_out(memory):
+    server, client = memory.pair()
     seen = []
 
     @server.register_rpc
-    @net.handler
+    @memory.handler
     def work():
         seen.append(current_call())
-        yield net.event().wait()
+        yield memory.event().wait()
 
-    server.register_rpc(len)
-    yield client.len('')  # connected: the next call does leave in time
-    yield from net.raises(pseud.TimeoutError, client.with_options(timeout=0.3).work())
-    (call,) = seen
-    assert call.remaining < 0.3
-    yield from net.until(lambda: call.remaining == 0)
+    result = client.with_options(timeout=3).work()
+    for left in (3, 2, 1, 0):
+        yield memory.clock.advance(0 if left == 3 else 1)
+        (call,) = seen
+        assert call.remaining == pytest.approx(left, abs=0.002)
+    yield from memory.raises(pseud.TimeoutError, result)
+    yield memory.clock.advance(1)
+    assert call.remaining == 0
 
 
 @both_ways

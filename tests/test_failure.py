@@ -74,16 +74,18 @@ def test_the_timeout_of_the_constructor(net):
     yield from net.raises(pseud.TimeoutError, client.wait())
 
 
-@scenario(needs=('results',))
-def test_deadlines_of_many_calls(net):
+@scenario
+def test_deadlines_of_many_calls(memory):
     """Each at its own time, and none of the others."""
-    server, client = net.pair()
-    waiting(net, server)
-    server.register_rpc(len)
-    due = [client.with_options(timeout=SHORT * (1 + n % 3)).wait() for n in range(30)]
+    server, client = memory.pair()
+    waiting(memory, server)
+    calls = [client.with_options(timeout=1 + n % 3).wait() for n in range(30)]
     forever = client.with_options(timeout=None).wait()
-    for call in due:
-        yield from net.raises(pseud.TimeoutError, call)
+    for seconds in range(4):
+        assert [call.done() for call in calls] == [n % 3 < seconds for n in range(30)]
+        yield memory.clock.advance(1)
+    for call in calls:
+        yield from memory.raises(pseud.TimeoutError, call)
     assert not forever.done()
     forever.cancel()
 
@@ -115,19 +117,23 @@ def test_a_late_answer_is_dropped(net):
     yield from net.raises(pseud.TimeoutError, calls[-1])  # remains what it was
 
 
-@scenario(needs=('callable',))
-def test_nested_calls_inherit_the_deadline(net):
-    server, alice = net.users('alice')
-    fate = waiting(net, alice)
+@scenario
+def test_nested_calls_inherit_the_deadline(memory):
+    server, alice = memory.users('alice')
+    fate = waiting(memory, alice)
 
     @server.register_rpc(with_identity=True)
-    @net.handler
+    @memory.handler
     def outer(user_id):
+        yield memory.clock.sleep(2)
         yield server.send_to(user_id).with_options(timeout=None).wait()
 
-    hurried = alice.with_options(timeout=SHORT)
-    yield from times_out(net, hurried.outer, lambda: fate['started'])
-    yield from net.until(lambda: len(fate['ended']) == fate['started'])
+    call = alice.with_options(timeout=3).outer()
+    yield memory.clock.advance(2.9)
+    assert fate == {'started': 1, 'ended': []}
+    yield memory.clock.advance(0.2)
+    yield from memory.raises(pseud.TimeoutError, call)
+    assert fate == {'started': 1, 'ended': [memory.driver.cancelled]}
 
 
 @scenario

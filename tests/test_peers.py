@@ -321,16 +321,15 @@ def test_stopping_tells_who_is_still_connected(net):
 
 
 @both_ways
-def test_stopping_does_not_wait_for_ever(net, monkeypatch):
-    monkeypatch.setattr(hooks, 'LAST_WORDS', 0.01)
-    server, *_ = yield from users(net, 'alice')
+def test_stopping_does_not_wait_for_ever(memory):
+    server, *_ = yield from users(memory, 'alice')
     ended = []
 
-    @net.handler
+    @memory.handler
     def forever(peer, *reason):
         try:
-            yield net.event().wait()
-        except net.driver.cancelled:
+            yield memory.event().wait()
+        except memory.driver.cancelled:
             ended.append(reason)
             raise
 
@@ -338,10 +337,18 @@ def test_stopping_does_not_wait_for_ever(net, monkeypatch):
     server.on_leave(forever)
     (peer,) = server.peers
     server._engine.hooks.joined(peer)
-    yield net.sleep(0)
-    yield server.stop()
-    yield from net.until(lambda: len(ended) == 2)
-    assert ended == [(), ('it was stopped here',)]  # of the first, nobody waits
+    yield memory.clock.advance(0)
+    stopping = memory.spawn(stop(server))
+    yield memory.clock.advance(hooks.LAST_WORDS / 2)
+    assert ended == [()]  # of the first, nobody waits
+    assert not stopping.done()
+    yield memory.clock.advance(hooks.LAST_WORDS / 2)
+    yield stopping
+    assert ended == [(), ('it was stopped here',)]
+
+
+def stop(rpc):
+    yield rpc.stop()
 
 
 @both_ways

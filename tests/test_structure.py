@@ -30,6 +30,7 @@ LAYERS = [
     'rpc',
     '_tornado _gevent',
     '_binding',
+    'testing',
     '__init__',
     '__main__',
 ]
@@ -38,10 +39,10 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split(
 # Who may use what does I/O, knows a clock, an event loop or threads.
 EXTERNAL = {
     'zmq': 'engine pump client_link server_link monitor zap auth sender sync_engine '
-    'sync_link keys',
+    'sync_link keys testing',
     'tornado': '_tornado',
-    'asyncio': '_tornado',
-    'gevent': '_gevent',
+    'asyncio': '_tornado testing',
+    'gevent': '_gevent testing',
     'greenlet': '_gevent',
     'time': '_gevent sync_engine sync_link zap',
     'threading': 'rpc',

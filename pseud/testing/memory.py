@@ -109,10 +109,9 @@ class Connection:
     Attributes:
         user_id: what the client states; None without.
         peer: the client, as the server knows it.
-        ignored: it was expelled; None if not.
+        ignored: the client was expelled.
     """
 
-    ip = ''
     text = 'this process'
 
     def __init__(
@@ -122,7 +121,7 @@ class Connection:
         self.server = server
         self.user_id = user_id
         self.peer: Peer | None = None
-        self.ignored: bool | None = None
+        self.ignored = False
         self.engines = (server.engine, client.engine)
         network = client.network
         self.to_client = Pipe(network, client.engine, client.arrived)
@@ -154,9 +153,12 @@ class Connection:
 class MemoryServer(ServerSide):
     """Where a server listens."""
 
+    exposed = False
+
     def __init__(self, network: 'Network', engine: 'Engine') -> None:
         auth, settings = engine.auth, engine.settings
-        if auth.encrypted or (auth.needs_zap and auth.name != 'trusted_peer'):
+        asks = auth.needs_zap or auth.challenges or auth.encrypted
+        if asks and auth.name != 'trusted_peer':
             raise UsageError(
                 f'security_plugin={auth.name!r} asks about connections of sockets, and '
                 "there are none in memory: take 'trusted_peer', which believes the "
@@ -223,19 +225,14 @@ class MemoryServer(ServerSide):
         self.engine.receive(connection.peer, payload)
 
     def meet(self, connection: Connection) -> Peer:
-        challenges = self.engine.core.challenges
-        user_id = None if challenges else connection.user_id  # else what it logs in as
-        where = connection.text
-        peer = Peer(
+        return Peer(
             connection,
             self.engine.settings.limits,
-            label=f'{user_id} in {where}' if user_id else f'a client in {where}',
-            user_id=user_id,
+            label=f'{connection.user_id or "a client"} in {connection.text}',
+            user_id=connection.user_id,
             link=self,
             address=connection,
         )
-        peer.admitted = not challenges
-        return peer
 
     def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
         peer.address.to_client.put(payload)
@@ -253,6 +250,8 @@ class MemoryServer(ServerSide):
 
 class MemoryClient(ClientSide):
     """A client's link to an endpoint, whether somebody listens there or not."""
+
+    exposed = False
 
     def __init__(self, network: 'Network', engine: 'Engine', endpoint: str) -> None:
         if engine.auth.encrypted:
