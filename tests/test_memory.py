@@ -327,6 +327,36 @@ def test_held_messages_arrive_later(memory):
 
 
 @scenario
+def test_what_is_on_its_way_at_a_cut_is_lost(memory):
+    server, client = memory.pair()
+    came = []
+    server.register_rpc(came.append, name='come')
+    yield client.come('before')
+    call = client.come('on its way')
+    memory.network.cut(client)
+    yield from memory.raises(pseud.PeerLostError, call)
+    memory.network.reconnect(client)
+    yield client.come('after')
+    assert came == ['before', 'after']
+
+
+@scenario
+def test_what_is_on_its_way_to_who_expels_is_dropped(memory):
+    server, client = memory.pair()
+    came = []
+    server.register_rpc(came.append, name='come')
+    yield client.come('before')
+    call = client.come('too late')
+    server.expel(server.peers[0])
+    yield memory.clock.advance(0)
+    assert not call.done()  # the server said no word to it
+    yield memory.clock.advance(1)
+    yield from memory.raises(pseud.PeerLostError, call)
+    yield client.come('after')
+    assert came == ['before', 'after']
+
+
+@scenario
 def test_what_is_held_at_a_cut_is_lost(memory):
     """The caller can not know that it has not run."""
     server, client = memory.pair()
@@ -353,7 +383,7 @@ def test_who_stops_unseen(memory):
     server.register_rpc(len)
     yield alice.len('')
     memory.network.hold(alice)
-    yield alice.stop()
+    yield alice.stop(grace=0)  # with a grace, it would wait for the server's word
     yield memory.clock.advance(0)
     assert len(server.peers) == 1
     memory.network.release(alice)

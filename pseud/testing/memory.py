@@ -295,8 +295,7 @@ class MemoryClient(ClientSide):
         settled(engine)
 
     def replace(self, lasted: bool) -> None:
-        if self.connection is not None:
-            self.end()
+        self.end()
         backend = self.engine.backend
         # without chance: tests are to go the same way each time
         backend.call_at(backend.now() + self.next_pause(lasted), self.open)
@@ -304,11 +303,10 @@ class MemoryClient(ClientSide):
     def close(self) -> None:
         self.ended = True
         self.network.clients.pop(self, None)
-        if self.connection is not None:
-            self.end()
+        self.end()
 
     def end(self) -> None:
-        """Close the connection; what was sent before arrives."""
+        """Close the connection, if there is one; what was sent before arrives."""
         connection, self.connection = self.connection, None
         if connection is not None:
             connection.to_client.close()
