@@ -2,6 +2,7 @@
 
 Guards and the ZAP thread are about real threads: ``gevent.monkey`` replaces `threading`
 and `_thread`, whose originals it keeps.  gevent is never imported here, only noticed.
+What waits in a real thread wants the originals of other modules, too.
 """
 
 import _thread
@@ -9,27 +10,30 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 __all__ = [
     'allocate_lock',
     'get_ident',
+    'original',
     'seed_random',
     'start_new_thread',
     'threads_are_greenlets',
 ]
 
 
-def _original(name: str) -> Any:
+def original(module: ModuleType, name: str) -> Any:
+    """What a module of the standard library had by that name before it was patched."""
     monkey = sys.modules.get('gevent.monkey')
     if monkey is None:
-        return getattr(_thread, name)
-    return monkey.get_original('_thread', name)
+        return getattr(module, name)
+    return monkey.get_original(module.__name__, name)
 
 
-get_ident: Callable[[], int] = _original('get_ident')
-allocate_lock: Callable[[], Any] = _original('allocate_lock')
-start_new_thread: Callable[..., int] = _original('start_new_thread')
+get_ident: Callable[[], int] = original(_thread, 'get_ident')
+allocate_lock: Callable[[], Any] = original(_thread, 'allocate_lock')
+start_new_thread: Callable[..., int] = original(_thread, 'start_new_thread')
 
 
 def seed_random() -> None:

@@ -1,5 +1,6 @@
 """For tests of programs that use pseud."""
 
 from .network import Network, pair
+from .relay import Relay
 
-__all__ = ['Network', 'pair']
+__all__ = ['Network', 'Relay', 'pair']
