@@ -80,7 +80,9 @@ class Loop:
 
     def over(self) -> Exception:
         if self.failure is not None:
-            return RuntimeError(f'{self.name} has failed: {self.failure!r}')
+            error = RuntimeError(f'{self.name} has failed: {self.failure!r}')
+            error.__cause__ = self.failure
+            return error
         return UsageError(f'{self.name} was closed: make a new one')
 
     def close(self) -> None:
@@ -92,10 +94,10 @@ class Loop:
     # ------------------------------------------------------ in the thread
 
     def watch(
-        self, descriptor: int, events: int, callback: Callable[[int], Any]
+        self, descriptor: int, events: int | None, callback: Callable[[int], Any]
     ) -> None:
-        """Call ``callback(events)`` when these happen; 0 for no longer."""
-        if events:
+        """Call ``callback(events)`` when these happen, or errors; None for no longer."""
+        if events is not None:
             self.poll.register(descriptor, events)
             self.watched[descriptor] = callback
         elif self.watched.pop(descriptor, None) is not None:
@@ -126,15 +128,17 @@ class Loop:
                 if not self.closing:
                     while orders:
                         orders.pop().done.release()
-        except BaseException as error:
+        except BaseException as error:  # told to whoever gives an order, or closes this
             self.failure = error
-            raise
         finally:
             with self.lock:
                 self.ended = True
             self.finish()
             os.close(self.woken)
             os.close(self.waker)
+            if self.failure is not None:
+                self.orders.extend(orders)
+                orders.clear()
             for order in self.orders:
                 order.error = self.over()
             for order in (*orders, *self.orders):

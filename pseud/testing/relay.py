@@ -237,13 +237,13 @@ class Relay:
     def _shut(self) -> None:
         if self._listener is not None:
             self._take()
-            self._loop.watch(self._listener.fileno(), 0, self._take)
+            self._loop.watch(self._listener.fileno(), None, self._take)
             self._listener.close()
             self._listener = None
 
     def _look_out(self) -> None:
         if self._listener is not None:
-            events = 0 if self._conditions.frozen else IN
+            events = None if self._conditions.frozen else IN
             self._loop.watch(self._listener.fileno(), events, self._take)
 
     def _take(self, events: int = IN) -> None:

@@ -215,7 +215,7 @@ class Wire:
         conditions: Conditions,
         client: _socket.socket,
         server: _socket.socket,
-        watch: Callable[[int, int, Callable[[int], Any]], Any],
+        watch: Callable[[int, int | None, Callable[[int], Any]], Any],
     ) -> None:
         self.conditions = conditions
         self.ends = {CLIENT: client, SERVER: server}
@@ -223,7 +223,7 @@ class Wire:
             end: _Flow(conditions, end, self.ends) for end in (CLIENT, SERVER)
         }
         self.watch = watch
-        self.watched: dict[str, int] = {}
+        self.watched: dict[str, int | None] = {CLIENT: None, SERVER: None}
         self.connecting = self.flows[SERVER].blocked = True
         self.closed = False
         self.due = 0.0
@@ -231,14 +231,16 @@ class Wire:
     def happened(self, end: str, events: int) -> None:
         """Something that was waited for."""
         now = time.monotonic()
-        wanted = self.watched.get(end, 0)
-        # without POLLIN or POLLOUT it is an error, which either way will find
+        wanted = self.watched[end] or 0
+        # what is neither is an error, which reading or writing will tell
         if wanted & OUT and events & ~IN:
             self.flows[end].blocked = False
             if end == SERVER:
                 self.connecting = False
         if wanted & IN and events & ~OUT:
             self.flows[OTHER[end]].read(now)
+        if not wanted:
+            self.flows[end].lost = True
         self.go_on(now)
 
     def go_on(self, now: float) -> None:
@@ -247,8 +249,8 @@ class Wire:
             return
         self.due = inf
         if self.conditions.frozen:
-            self._watch(CLIENT, 0)
-            self._watch(SERVER, 0)
+            self._watch(CLIENT, None)
+            self._watch(SERVER, None)
             return
         try:
             self.due = min(flow.pass_on(now) for flow in self.flows.values())
@@ -261,16 +263,23 @@ class Wire:
             self.close(reset=False)
         else:
             for end in self.ends:
-                incoming, outgoing = self.flows[OTHER[end]], self.flows[end]
-                read = incoming.wants and not (self.connecting and end == SERVER)
-                self._watch(end, read * IN | outgoing.blocked * OUT)
+                self._watch(end, self._wanted(end))
+
+    def _wanted(self, end: str) -> int | None:
+        incoming, outgoing = self.flows[OTHER[end]], self.flows[end]
+        events = outgoing.blocked * OUT
+        if incoming.wants and not (self.connecting and end == SERVER):
+            events |= IN
+        if events or not (incoming.reading or outgoing.ended or outgoing.lost):
+            return events  # without any, errors: all that may still come from there
+        return None
 
     @property
     def half_open(self) -> bool:
         return any(end.fileno() < 0 for end in self.ends.values())
 
-    def _watch(self, end: str, events: int) -> None:
-        if self.watched.get(end, 0) != events:
+    def _watch(self, end: str, events: int | None) -> None:
+        if self.watched[end] != events:
             self.watched[end] = events
             self.watch(self.ends[end].fileno(), events, partial(self.happened, end))
 
@@ -278,7 +287,7 @@ class Wire:
         """End one side, and tell the other nothing."""
         if self.closed or self.half_open:
             return
-        self._watch(end, 0)
+        self._watch(end, None)
         close(self.ends[end], reset=True)
         self.connecting = False
         outgoing, incoming = self.flows[end], self.flows[OTHER[end]]
@@ -295,7 +304,7 @@ class Wire:
         self.closed = True
         self.due = inf
         for end, socket in self.ends.items():
-            self._watch(end, 0)
+            self._watch(end, None)
             close(socket, reset=reset)
 
 
