@@ -195,8 +195,7 @@ class Engine:
         Called again, it may shorten the grace.
         """
         if self.guard is None:  # never began
-            self.closed = True
-            self._close()
+            self.abandon()
             return None
         self.guard.check(self.label)
         if self.closed:
@@ -252,6 +251,11 @@ class Engine:
             self._close()
         finally:
             self.hooks.finish(self._tell_the_end)
+
+    def abandon(self) -> None:
+        """Close without a word to anybody, as there is no event loop (any more)."""
+        self.closed = True
+        self._close()
 
     def _tell_the_end(self) -> None:
         for result in (self._stopped, *self._ended):

@@ -4,7 +4,8 @@ In README.md the ``python`` blocks between two ``text`` blocks are the programs 
 example, each beginning with its file's name: ``# server.py`` runs while ``# client.py``
 does; the text is what the client prints.  ``# client.py (NO_TORNADO=1)`` runs with that in
 its environment.  Other addresses only are put in, free ones.
-docs/ includes files of examples/; those that say ``Run it: python name.py`` are run.
+docs/ includes files of examples/; those that say ``Run it: python name.py`` are run, and
+so are the tests among them.
 """
 
 import doctest
@@ -22,6 +23,7 @@ EXAMPLES = ROOT / 'examples'
 PLAIN = {'NO_TORNADO': None}
 DOCS = [*sorted((ROOT / 'docs').rglob('*.rst')), *sorted((ROOT / 'docs').rglob('*.md'))]
 DOCS = [path for path in DOCS if '_build' not in path.parts]
+TESTS = [path.name for path in sorted(EXAMPLES.glob('test_*.py'))]
 DOCUMENTED = [
     'admission', 'auth', 'caller', 'current', 'describe', 'dispatch', 'engine', 'errors',
     'expel', 'exposure', 'guard', 'heartbeat', 'hooks', 'interfaces', 'keys', 'logins',
@@ -68,7 +70,9 @@ def skip_without_backend(source, env=()):
     """Skip if the backend is not installed that a program wants."""
     if 'NO_TORNADO' in env or 'NO_TORNADO' in source:
         pytest.importorskip('gevent')
-    elif re.search(r'import .*\b(Client|Server)\b|tornado|hello_server', source):
+    elif re.search(
+        r'import .*\b(Client|Server|Harness)\b|tornado|hello_server', source
+    ):
         pytest.importorskip('tornado')
 
 
@@ -129,8 +133,26 @@ def test_hello(program):
     assert client.wait() == 0, client.stderr
 
 
+@pytest.mark.parametrize('name', TESTS)
+def test_tests(program, name):
+    """Also where the plugin is not installed, but can be imported."""
+    source = (EXAMPLES / name).read_text()
+    env, command = re.search(
+        r'^Run it: (?:(\w+=\w+) )?python (.*)', source, re.M
+    ).groups()
+    assert command == f'-m pytest {name}'
+    settings = dict([env.split('=')]) if env else PLAIN
+    pytest.importorskip('gevent' if env else 'tornado')
+    run = program(
+        [*command.split(), '-p', 'pytest_pseud', '-q'], cwd=EXAMPLES, env=settings
+    )
+    lines = run.rest()
+    assert run.wait() == 0, lines
+    assert f'{source.count("def test_")} passed' in lines[-1]
+
+
 def test_every_example_is_run():
-    run = {param.values[0].name for param, alone in runnable() if alone}
+    run = {param.values[0].name for param, alone in runnable() if alone} | set(TESTS)
     others = {'demo.py', 'demo_server.py', 'demo_client.py', 'demo_gevent.py'}
     others |= {'demo_sync.py'}
     others |= {'hello_server.py', 'hello_client.py'}

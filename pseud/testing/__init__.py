@@ -1,6 +1,7 @@
 """For tests of programs that use pseud."""
 
+from .harness import Harness
 from .network import Network, pair
 from .relay import Relay
 
-__all__ = ['Network', 'Relay', 'pair']
+__all__ = ['Harness', 'Network', 'Relay', 'pair']
