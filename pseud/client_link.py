@@ -45,6 +45,7 @@ class ClientLink(SocketLink, ClientSide):
     def __init__(self, engine: 'Engine', endpoint: str) -> None:
         ClientSide.__init__(self, engine, endpoint)
         self.silence = monitor.Silence(engine.auth.encrypted)
+        self.retrying = False  # libzmq is, after a handshake that came to nothing
         SocketLink.__init__(self, engine)
 
     def open(self) -> None:
@@ -114,11 +115,17 @@ class ClientLink(SocketLink, ClientSide):
         if event == monitor.UP:
             self.silence.count = 0
             self.connected()
-        elif event == monitor.LOST:
+        elif event == monitor.LOST or (event == monitor.PROTOCOL and self.peer):
+            # the latter of a connection that is up: what came was not encrypted for us
+            was_up = self.peer is not None
             self.drain_some()  # what arrived before counts
             self.disconnected()
+            if not was_up and not self.retrying and not self.ended:
+                # what came was no handshake at all: libzmq never tries again
+                self.replace(False)
+            self.retrying = False
         elif event == monitor.FAILED and not self.silence.refuses():
-            pass
+            self.retrying = True
         else:
             settings = self.engine.settings
             error = monitor.refusal(self.endpoint, settings, event, value)

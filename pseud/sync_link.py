@@ -1,6 +1,7 @@
 """One blocking connection to a server: a REQ socket, with a protocol core of its own."""
 
 import os
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -24,6 +25,9 @@ __all__ = ['LONGEST_POLL', 'Failure', 'SyncLink', 'make_packer']
 # is over.  Milliseconds.
 LONGEST_POLL = 200
 
+# Seconds that libzmq has to connect again after a loss; it may have given up.
+RENEW = 0.1
+
 
 class SyncLink:
     """A connection to one endpoint, for one call at a time.
@@ -45,6 +49,8 @@ class SyncLink:
     ) -> None:
         self.endpoint = endpoint
         self.settings = settings
+        self.auth = auth
+        self.context = context
         self.peer: Peer | None = None
         self.refusal: PseudError | None = None
         self.silence = monitor.Silence(auth.encrypted)
@@ -59,17 +65,21 @@ class SyncLink:
             agent=agent,
         )
         self.core.waits_for = endpoint
-        self.socket = open_socket(context, zmq.REQ, settings, auth)
+        self._open()
+
+    def _open(self) -> None:
+        self.renew_at = inf
+        self.socket = open_socket(self.context, zmq.REQ, self.settings, self.auth)
         self.socket.linger = 0  # what nobody waits for any more need not arrive
-        self.monitor = monitor.watch(context, self.socket, monitor.CONNECTING)
+        self.monitor = monitor.watch(self.context, self.socket, monitor.CONNECTING)
         self.monitor_pollin = [(self.monitor, POLLIN)]
         self.pollin = [(self.socket, POLLIN), (self.monitor, POLLIN)]
         try:
-            connect(self.socket, endpoint)
+            connect(self.socket, self.endpoint)
         except ValueError:
             self.close()
             raise
-        if endpoint.startswith('inproc:'):  # has no handshake, and no monitor
+        if self.endpoint.startswith('inproc:'):  # has no handshake, and no monitor
             self._connected()
 
     def close(self) -> None:
@@ -85,14 +95,21 @@ class SyncLink:
             if event == monitor.UP:
                 happened += self._lost()
                 self._connected()
-            elif event == monitor.LOST:
+                self.renew_at = inf
+            elif event == monitor.LOST or (event == monitor.PROTOCOL and self.peer):
+                # the latter of a connection that is up: what came was not encrypted for us
                 happened += self._lost()
+                self.renew_at = monotonic() + RENEW
             elif event == monitor.FAILED and not self.silence.refuses():
                 pass
             else:
                 self.refusal = monitor.refusal(
                     self.endpoint, self.settings, event, value
                 )
+        if monotonic() >= self.renew_at:
+            # after bytes that are none of its protocol, libzmq never tries again
+            self.close()
+            self._open()
         return happened
 
     def _connected(self) -> None:
