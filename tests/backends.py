@@ -22,6 +22,7 @@ import pytest
 import zmq
 
 from pseud import SyncClient
+from pseud.testing import Relay
 
 # Seconds after which something that must happen has not; the suite's timeout is longer.
 PATIENCE = 30
@@ -63,6 +64,7 @@ class Net:
         self.context = zmq.Context()
         self.made = []
         self.sockets = []
+        self.relays = []
         self.handler = driver.handler
         self.event = driver.event
         self.sleep = driver.sleep
@@ -115,6 +117,11 @@ class Net:
             password=password,
             **settings,
         )
+
+    def relay(self, address):
+        """A relay in front of a server, to make its connections fail."""
+        self.relays.append(Relay(address))
+        return self.relays[-1]
 
     def keep(self, rpc):
         """Stop this client or server at the end of the test."""
@@ -184,6 +191,8 @@ class Net:
         """Nothing may hold the context any more: a socket left open would."""
         for socket in self.sockets:
             socket.close()
+        for relay in self.relays:
+            relay.close()
         closing = threading.Thread(target=self.context.term, daemon=True)
         closing.start()
         closing.join(PATIENCE)

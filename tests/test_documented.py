@@ -5,6 +5,8 @@ import contextvars
 import pytest
 from backends import scenario
 
+import pseud
+
 EXITS = """
     import sys
     from pseud import Server
@@ -74,3 +76,15 @@ def test_greenlet_locals_do():
         server.register_rpc(note)
         client.connect(server.bind('tcp://127.0.0.1:*'))
         assert [client.note(value).get() for value in range(3)] == [None, 0, 1]
+
+
+@scenario
+def test_a_message_that_takes_too_long_looks_like_silence(net):
+    """topics/calls, howto/big-data"""
+    server, address = net.serve(heartbeat_interval=0.05)
+    server.register_rpc(len)
+    relay = net.relay(address)
+    client = net.client(relay.endpoint, timeout=None)
+    assert (yield client.len(b'abc')) == 3
+    relay.throttle(100_000)
+    yield from net.raises(pseud.PeerLostError, client.len(bytes(60_000)))
