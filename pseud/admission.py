@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from .errors import UnauthorizedError
 from .interfaces import IJob
-from .native import allocate_lock, start_new_thread
+from .native import allocate_lock, start_thread
 from .seldom import Seldom
 from .users import check_user_id
 from .zap import Answer, Credentials, Outcome, Wanted
@@ -259,7 +259,7 @@ class _Workers:
             if self._running == THREADS:
                 return True
             self._running += 1
-        start_new_thread(self._work, ())
+        start_thread(self._work)
         return True
 
     def _work(self) -> None:

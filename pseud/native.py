@@ -9,6 +9,7 @@ import _thread
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,7 @@ __all__ = [
     'get_ident',
     'original',
     'seed_random',
-    'start_new_thread',
+    'start_thread',
     'threads_are_greenlets',
 ]
 
@@ -33,7 +34,21 @@ def original(module: ModuleType, name: str) -> Any:
 
 get_ident: Callable[[], int] = original(_thread, 'get_ident')
 allocate_lock: Callable[[], Any] = original(_thread, 'allocate_lock')
-start_new_thread: Callable[..., int] = original(_thread, 'start_new_thread')
+_start_new_thread: Callable[..., int] = original(_thread, 'start_new_thread')
+
+
+def start_thread(function: Callable[[], Any]) -> None:
+    """Run a function in a thread, which nobody waits for.
+
+    Debuggers and coverage look into threads of `threading` by themselves, and by this into
+    ours.
+    """
+
+    def run() -> None:
+        sys.settrace(threading.gettrace())
+        function()
+
+    _start_new_thread(run, ())
 
 
 def seed_random() -> None:

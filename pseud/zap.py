@@ -18,7 +18,7 @@ import zmq
 from zmq.utils import z85
 
 from .errors import UnauthorizedError, UsageError
-from .native import allocate_lock, start_new_thread
+from .native import allocate_lock, start_thread
 from .seldom import Seldom
 from .users import check_user_id
 
@@ -172,7 +172,7 @@ class _Handler:
         self.wake_up: int | None = wake_up
         os.set_blocking(wake_up, False)
         self.ended.acquire()
-        start_new_thread(self.run, ())
+        start_thread(self.run)
 
     def stop(self) -> None:
         self.stopping = True

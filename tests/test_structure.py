@@ -45,7 +45,7 @@ EXTERNAL = {
     'gevent': '_gevent testing',
     'greenlet': '_gevent',
     'time': '_gevent sync_engine sync_link testing zap',
-    'threading': 'rpc testing',
+    'threading': 'native rpc',
     '_thread': 'native',
     'concurrent': '_gevent',
     'socket': 'server_link',

@@ -7,15 +7,13 @@ import contextlib
 import math
 import os
 import select
-import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from ..errors import ForkedError, UsageError
-from ..native import allocate_lock, original, start_new_thread
+from ..native import allocate_lock, original, start_thread
 
 __all__ = ['IN', 'OUT', 'Loop']
 
@@ -51,7 +49,7 @@ class Loop:
         self.woken, self.waker = os.pipe()
         os.set_blocking(self.waker, False)
         self.watch(self.woken, IN, lambda events: os.read(self.woken, 4096))
-        start_new_thread(self.run, ())
+        start_thread(self.run)
 
     # ------------------------------------------------------ for other threads
 
@@ -107,8 +105,6 @@ class Loop:
         self.closing = True
 
     def run(self) -> None:
-        # coverage and debuggers look into threads of `threading` by themselves
-        sys.settrace(threading.gettrace())
         orders: list[_Order] = []
         try:
             due = math.inf

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from .._binding import backend_module, find_backend
-from ..native import allocate_lock, start_new_thread
+from ..native import allocate_lock, start_thread
 
 __all__ = ['ServerThread']
 
@@ -33,7 +33,7 @@ class ServerThread:
         self._ready, self._ended = allocate_lock(), allocate_lock()
         self._ready.acquire()
         self._ended.acquire()
-        start_new_thread(self._run, ())
+        start_thread(self._run)
         self._ready.acquire()
         if self._error is not None:
             raise self._error
