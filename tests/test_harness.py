@@ -165,7 +165,7 @@ def test_it_outlives_loops():
 
 
 def test_a_loop_that_goes_on_later(logs):
-    """As those of pytest-asyncio and anyio do."""
+    """As one does that several tests share."""
     logs.errors_expected = True
     loop = asyncio.new_event_loop()
     kit = Harness(grace=0)
