@@ -44,6 +44,8 @@ class ClientLink(SocketLink, ClientSide):
 
     def __init__(self, engine: 'Engine', endpoint: str) -> None:
         ClientSide.__init__(self, engine, endpoint)
+        # inproc has no handshake, and no monitor
+        self.watched = not endpoint.startswith('inproc:')
         self.silence = monitor.Silence(engine.auth.encrypted)
         self.retrying = False  # libzmq is, after a handshake that came to nothing
         SocketLink.__init__(self, engine)
@@ -83,7 +85,7 @@ class ClientLink(SocketLink, ClientSide):
 
     def start(self) -> None:
         super().start()
-        if self.endpoint.startswith('inproc:'):  # has no handshake, and no monitor
+        if not self.watched:
             self.connected()
 
     def read(self) -> None:

@@ -39,6 +39,7 @@ from .seldom import Seldom
 from .sender import Sender
 from .server_link import ServerLink
 from .settings import Settings
+from .watch import PeerWatch
 
 __all__ = ['Engine']
 
@@ -107,6 +108,7 @@ class Engine:
             networks('deny', settings.deny),
         )
         self.login_watch = LoginWatch(self)
+        self.peer_watch = PeerWatch(self)
         self.sender = Sender(self.core)
         self.server = server
         self.backend: Any = None
@@ -266,6 +268,7 @@ class Engine:
         self.sender.close()
         self.admission.close()
         self.login_watch.stop()
+        self.peer_watch.stop()
         for timer in (self._timer, self._grace_timer):
             if timer is not None:
                 timer.cancel()
@@ -381,7 +384,7 @@ class Engine:
             self.roster.leave(event[1], event[2])
             self._send_waiting()  # to another
         elif kind == ev.BEAT:
-            self.heartbeat.handle_heartbeat(event[1].user_id, event[1])
+            self.peer_watch.beat(event[1])
         elif kind == ev.LOGIN:
             log_in(self, event[1], event[2])
         elif kind == ev.AWAY:

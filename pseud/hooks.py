@@ -1,4 +1,4 @@
-"""What the program wants to be told about: peers that come, and peers that go."""
+"""What the program wants to be told about: peers that come, go, or fall silent."""
 
 import logging
 from collections.abc import Callable
@@ -32,20 +32,26 @@ class Hooks:
     Those that are told of a peer's coming begin before any function that it calls, those
     that are told of its going begin after that.  They run as functions that peers call
     do: each in a context, a greenlet or a task of its own.
+
+    Attributes:
+        on_join, on_unresponsive, on_responsive: take a peer.
+        on_leave: take a peer and a reason.
     """
 
     def __init__(self, engine: 'Engine') -> None:
         self.engine = engine
         self.on_join: list[Joined] = []
         self.on_leave: list[Left] = []
+        self.on_unresponsive: list[Joined] = []
+        self.on_responsive: list[Joined] = []
         self._gone: list[tuple[RemotePeer, str]] = []
         self._running: dict[HookJob, None] = {}
         self._finished: Callable[[], object] | None = None
 
-    def joined(self, view: RemotePeer) -> None:
-        """A peer is here."""
-        for function in self.on_join:
-            self._run(function, view)
+    def tell(self, functions: list[Joined], view: RemotePeer) -> None:
+        """Call some of these callbacks now, those of ``on_leave`` excepted."""
+        for function in functions:
+            self.run(function, view)
 
     def left(self, view: RemotePeer, reason: str) -> None:
         """A peer is gone; its callbacks run in the next turn of the loop.
@@ -61,10 +67,11 @@ class Hooks:
         gone, self._gone = self._gone, []
         for view, reason in gone:
             for function in self.on_leave:
-                self._run(function, view, reason)
+                self.run(function, view, reason)
         self._finish_if_idle()
 
-    def _run(self, function: Callable[..., object], *args: Any) -> None:
+    def run(self, function: Callable[..., object], *args: Any) -> None:
+        """Run something of the program's; an exception is logged."""
         job = HookJob(self, function, args)
         self._running[job] = None
         job.handle = self.engine.backend.spawn(job)
@@ -85,10 +92,10 @@ class Hooks:
     def finish(self, finished: Callable[[], object]) -> None:
         """All peers have left: call ``finished()`` once the callbacks know.
 
-        Those about peers that came are cancelled; the others have `LAST_WORDS`.
+        Those about peers that left have `LAST_WORDS`; the others are cancelled.
         """
         for job in list(self._running):
-            if job.function in self.on_join:
+            if job.function not in self.on_leave:
                 self._running.pop(job)
                 job.cancel()
         self._finished = finished

@@ -164,6 +164,12 @@ class IBaseRPC(Interface):
     def on_leave(function):
         """Call ``function(peer, reason)`` when it is gone; also a decorator."""
 
+    def on_unresponsive(function):
+        """Call ``function(peer)`` when it does not answer; also a decorator."""
+
+    def on_responsive(function):
+        """Call ``function(peer)`` when it answers again; also a decorator."""
+
     def start():
         """Begin to work."""
 
@@ -234,15 +240,31 @@ class IAuthenticationBackend(Interface):
 
 
 class IHeartbeatBackend(Interface):
-    """Watches over peers, beyond what the transport does by itself."""
+    """Watches over peers, beyond what the transport does by itself.
+
+    A plugin is a named adapter of `IClient`, `IServer` or `IBaseRPC`, registered with
+    `pseud.utils.register_heartbeat_backend`, or an object that provides this.  It says
+    how often peers are asked for a sign of life, and is told what comes of it; the
+    asking is not its business.  The two functions that take a peer may be what
+    `on_join` takes: they may wait, and an exception is logged.
+    """
 
     name = Attribute('what ``heartbeat_plugin=`` calls it')
+    interval = Attribute('seconds between two pings of one peer; 0 for none at all')
+    patience = Attribute('seconds that a peer has for an answer')
+    gone_after = Attribute(
+        'seconds without an answer after which a peer is gone whose loss the transport '
+        'does not tell, as it is behind a device or inproc; None: never'
+    )
 
     def configure():
         """Its client or server starts to work."""
 
     def handle_heartbeat(user_id, peer):
-        """A peer gave a sign of life that was no call."""
+        """A `pseud.RemotePeer` answered a ping, pinged us, or sent a heartbeat of v1."""
+
+    def handle_timeout(user_id, peer):
+        """A `pseud.RemotePeer` did not answer in time; for each ping that it did not."""
 
     def stop():
         """Its client or server has stopped."""

@@ -54,6 +54,10 @@ class Link(abc.ABC):
     def look_again(self) -> None:
         """Messages have been sent, outside of reading."""
 
+    @abc.abstractmethod
+    def give_up(self, peer: Peer, reason: str) -> None:
+        """End the connection of a peer that is not heard of any more."""
+
 
 class ServerSide(Link):
     """A server's only link: all its clients are there."""
@@ -96,9 +100,12 @@ class ClientSide(Link):
 
     Attributes:
         endpoint: where to.
+        watched: the loss of a connection is told.
         peer: the server there, while there is a connection.
         up_since: when that was made.
     """
+
+    watched = True
 
     def __init__(self, engine: 'Engine', endpoint: str) -> None:
         self.engine = engine
@@ -133,6 +140,7 @@ class ClientSide(Link):
             label=self.endpoint,
             link=self,
             protocol=engine.settings.protocol,
+            watched=self.watched,
         )
         self.up_since = engine.backend.now()
         engine.refused(self.endpoint, None)

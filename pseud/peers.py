@@ -7,7 +7,7 @@ from ._core.peer import Peer
 if TYPE_CHECKING:
     from .engine import Engine
 
-__all__ = ['RemotePeer', 'view_of']
+__all__ = ['RemotePeer', 'answers', 'left', 'view_of']
 
 # Characters of what a peer says about its software.
 MAX_AGENT = 200
@@ -20,13 +20,14 @@ class RemotePeer:
     as the key of a dict between `Server.on_join` and `Server.on_leave`, and later.
     """
 
-    __slots__ = ('__weakref__', '_engine', '_peer', '_since', '_until')
+    __slots__ = ('__weakref__', '_engine', '_peer', '_responsive', '_since', '_until')
 
     def __init__(self, engine: 'Engine', peer: Peer) -> None:
         self._engine = engine
         self._peer = peer
         self._since: float = engine.backend.now()
         self._until: float | None = None
+        self._responsive = True
 
     @property
     def user_id(self) -> str | None:
@@ -53,8 +54,28 @@ class RemotePeer:
     @property
     def connected_for(self) -> float:
         """Seconds since it said hello; until it left, if it has."""
-        until = self._engine.backend.now() if self._until is None else self._until
-        return float(until - self._since)
+        return self._now - self._since
+
+    @property
+    def responsive(self) -> bool:
+        """Whether it answers when it is asked: false while its event loop hangs.
+
+        Only a heartbeat plugin asks, as ``'presence'`` does; true without.
+        """
+        return self._responsive
+
+    @property
+    def last_seen(self) -> float:
+        """Seconds since its last message, of any kind; until it left, if it has.
+
+        Who has nothing to say is silent, unless a heartbeat plugin asks.
+        """
+        return max(0.0, self._now - self._peer.heard)
+
+    @property
+    def _now(self) -> float:
+        until = self._until
+        return float(self._engine.backend.now() if until is None else until)
 
     @property
     def in_flight(self) -> int:
@@ -62,7 +83,9 @@ class RemotePeer:
         return self._peer.in_flight
 
     def __repr__(self) -> str:
-        state = '' if self.connected else ', gone'
+        state = '' if self._responsive else ', unresponsive'
+        if not self.connected:
+            state = ', gone'
         return f'<peer {self._peer.label}{state}>'
 
 
@@ -77,3 +100,8 @@ def view_of(engine: 'Engine', peer: Peer) -> RemotePeer:
 def left(view: RemotePeer) -> None:
     """The connection has ended."""
     view._until = view._engine.backend.now()
+
+
+def answers(view: RemotePeer, whether: bool) -> None:
+    """It answers when it is asked, or does no longer."""
+    view._responsive = whether

@@ -25,6 +25,11 @@ __all__ = [
 
 T = TypeVar('T', bound=type)
 
+_BASES = {
+    IAuthenticationBackend: 'pseud.auth.AuthenticationBackend',
+    IHeartbeatBackend: 'pseud.heartbeat.HeartbeatBackend',
+}
+
 
 def adapter(*interfaces: Any) -> Callable[[T], T]:
     """Declare what a plugin class adapts: `IClient`, `IServer`, `IRPCCallable`."""
@@ -103,6 +108,6 @@ def _verified(interface: Any, plugin: Any) -> Any:
         lacks = ' '.join(str(error).split())
         raise TypeError(
             f'{plugin!r} does not keep what {interface.__name__} promises: {lacks}; '
-            'a base class has what it lacks, such as pseud.auth.AuthenticationBackend'
+            f'a base class has what it lacks, {_BASES[interface]}'
         ) from None
     return plugin

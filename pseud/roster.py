@@ -35,7 +35,8 @@ class Roster:
         if peer.user_id is not None and not peer.lockstep:
             self._users.setdefault(peer.user_id, []).append(peer)
         logger.debug('%s: %s is here', self.engine.label, peer.label)
-        self.engine.hooks.joined(view)
+        self.engine.peer_watch.joined(peer)
+        self.engine.hooks.tell(self.engine.hooks.on_join, view)
 
     def leave(self, peer: Peer, reason: str) -> None:
         """A peer is gone, if it ever was here."""
@@ -49,6 +50,7 @@ class Roster:
             if not peers:
                 del self._users[peer.user_id]
         left(view)
+        self.engine.peer_watch.left(peer)
         logger.debug('%s: %s is gone: %s', self.engine.label, peer.label, reason)
         self.engine.hooks.left(view, reason)
 

@@ -156,6 +156,49 @@ class BaseRPC(abc.ABC):
         self._engine.hooks.on_leave.append(function)
         return function
 
+    def on_unresponsive(self, function: J) -> J:
+        """Call ``function(peer)`` when a peer does not answer; also a decorator.
+
+        It is connected, and calls to it go on; but its event loop does not run, or runs
+        something that does not let go.  Each time that this begins, for a peer that is
+        here: after `on_join`, before `on_leave`.  It may be what `on_join` takes.
+
+        Args:
+            function: takes a `RemotePeer`.
+
+        Returns:
+            ``function``.
+
+        Raises:
+            UsageError: the heartbeat plugin asks nobody.
+        """
+        return self._on_answers(function, self._engine.hooks.on_unresponsive)
+
+    def on_responsive(self, function: J) -> J:
+        """Call ``function(peer)`` when it answers again; also a decorator.
+
+        Only for a peer that `on_unresponsive` tells of.
+
+        Args:
+            function: takes a `RemotePeer`.
+
+        Returns:
+            ``function``.
+
+        Raises:
+            UsageError: the heartbeat plugin asks nobody.
+        """
+        return self._on_answers(function, self._engine.hooks.on_responsive)
+
+    def _on_answers(self, function: J, hooks: list[Joined]) -> J:
+        if not self._engine.peer_watch.active:
+            raise UsageError(
+                f'heartbeat_plugin {self._engine.heartbeat.name!r} asks nobody, so that '
+                "nobody can leave it without an answer: take 'presence'"
+            )
+        hooks.append(function)
+        return function
+
     def _attach_if_running(self) -> None:
         if self._loop_runs():
             self._engine.attach()

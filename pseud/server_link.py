@@ -196,6 +196,9 @@ class ServerLink(SocketLink, ServerSide):
                 del self.by_fd[fd]
         self.engine.handle(self.engine.core.lost(peer, reason))
 
+    def give_up(self, peer: Peer, reason: str) -> None:
+        self.lost(peer, reason)
+
     def ignore(self, peer: Peer) -> None:
         address = peer.address
         address.ignored, address.fd = address.fd, IGNORED

@@ -6,7 +6,7 @@ from typing import Any
 
 from ._core.limits import Limits
 
-__all__ = ['DEFAULT_TIMEOUT', 'Settings', 'check_timeout']
+__all__ = ['DEFAULT_TIMEOUT', 'Settings', 'check_timeout', 'is_number']
 
 DEFAULT_TIMEOUT = 5.0
 
@@ -78,7 +78,7 @@ class Settings:
             raise TypeError(f'limits must be a pseud.Limits, not {self.limits!r}')
         for field in ('heartbeat_interval', 'linger'):
             value = getattr(self, field)
-            if not _is_number(value) or not 0 <= value < 1e6:
+            if not is_number(value) or not 0 <= value < 1e6:
                 raise ValueError(f'{field} must be seconds, 0 or more, not {value!r}')
 
     def check_client(self) -> None:
@@ -91,7 +91,8 @@ class Settings:
             raise ValueError('allow and deny are for servers: clients connect to them')
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is an int or a float; True and False are neither."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -103,7 +104,7 @@ def check_timeout(timeout: Any) -> float | None:
     """
     if timeout is None:
         return None
-    if not _is_number(timeout) or not 0 < timeout < math.inf:
+    if not is_number(timeout) or not 0 < timeout < math.inf:
         raise ValueError(
             f'timeout must be a positive number of seconds, or None for no limit, '
             f'not {timeout!r}'

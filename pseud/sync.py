@@ -36,6 +36,11 @@ class SyncClient(CallsFunctions):
     def __init__(self, name: str = '', *, context: Any = None, **settings: Any) -> None:
         self.settings = Settings(name=name, **settings)
         self.settings.check_client()
+        if self.settings.heartbeat_plugin != Settings.heartbeat_plugin:
+            raise ValueError(
+                'a SyncClient has no event loop that could watch anybody: take a '
+                'pseud.Client, or leave out heartbeat_plugin'
+            )
         self.registry = create_local_registry(self.settings.name)
         auth = plugin(
             self, IAuthenticationBackend, self.settings.security_plugin, self.registry
@@ -111,7 +116,7 @@ class SyncClient(CallsFunctions):
             'use pseud.Client'
         )
 
-    on_leave = on_join
+    on_leave = on_unresponsive = on_responsive = on_join
 
     def register_rpc(
         self,

@@ -24,7 +24,7 @@ LAYERS = [
     'current link',
     'admission plugins pump dispatch many',
     'client_link server_link sync_link predicate heartbeat auth utils',
-    'expel sync_engine',
+    'expel sync_engine watch',
     'logins sync',
     'engine',
     'rpc',
@@ -56,7 +56,15 @@ EXTERNAL = {
     'marshal': '',
     'subprocess': '',
 }
-CORE_MAY = {'collections', 'copy', 'dataclasses', 'math', 'msgpack', 'typing'}
+CORE_MAY = {
+    'collections',
+    'copy',
+    'dataclasses',
+    'itertools',
+    'math',
+    'msgpack',
+    'typing',
+}
 
 MODULES = {
     '.'.join(path.relative_to(ROOT).with_suffix('').parts): path

@@ -36,7 +36,7 @@ from .outbox import (
     unsent,
 )
 from .peer import InboundCall, Peer
-from .presence import part_from
+from .presence import part_from, tell
 from .receive import receive, receive_messages
 from .waiting import Waiting, choose, fail_waiting, send_waiting, withdraw
 from .wire import Buffer
@@ -140,6 +140,7 @@ class Endpoint:
     def connected(self, peer: Peer, now: float) -> list[Event]:
         """A connection is up: say hello and send what has waited for one."""
         self.peers[peer.key] = peer
+        peer.heard = now
         peer.ready = True
         if peer.protocol == 2 and not self.server:
             enqueue(self, peer, (wire.HELLO, 0, 0, self.hello()), 256)
@@ -333,10 +334,20 @@ class Endpoint:
         events += self.fail_waiting(NotSentError(reason))
         return events
 
-    def ping(self, peer: Peer, token: int = 0) -> None:
-        """Ask for a sign of life; the answer is a BEAT event."""
-        if peer.protocol == 2 and not peer.lockstep and not peer.gone:
-            enqueue(self, peer, (wire.PING, token), OVERHEAD)
+    def ping(self, peer: Peer, token: int = 0) -> bool:
+        """Ask for a sign of life; the answer is a BEAT event.
+
+        To a server that speaks v1 it is a heartbeat, which has no answer.  One that has
+        not said hello is not asked: it may be a REQ socket, which we have met anew.
+
+        Returns:
+            Whether it has to answer.
+        """
+        if peer.gone or peer.lockstep or (peer.hello is None and peer.protocol == 2):
+            return False
+        if peer.protocol == 2 or not self.server:
+            tell(self, peer, (wire.PING, token), 0)
+        return peer.protocol == 2
 
     # ------------------------------------------------------------------ their calls
 

@@ -15,6 +15,8 @@ READY      peer: it said hello and was not rejected (or spoke, for who has none)
 LOST       peer, reason: the connection is gone
 AWAY       peer, reason: it takes no new calls; those that had not left wait again
 BEAT       peer: it sent a heartbeat or answered ours
+SILENT     peer, seconds: it left another ping unanswered, the first so long ago
+ANSWERS    peer: it does no longer
 VIOLATION  peer, exception: it broke the protocol; the rest was dropped
 LOGIN      peer, `Login`: decide, then `admit` or `refuse` the peer
 REFUSED    peer, reason, unauthorized: it wants none of us; or, if unauthorized,
@@ -26,6 +28,7 @@ from typing import Any
 
 __all__ = [
     'ABORT',
+    'ANSWERS',
     'AWAY',
     'BEAT',
     'ERROR',
@@ -36,11 +39,12 @@ __all__ = [
     'READY',
     'REFUSED',
     'RESULT',
+    'SILENT',
     'VIOLATION',
     'Event',
 ]
 
 INVOKE, RESULT, ERROR, FAILED, ABORT, READY, LOST, AWAY, BEAT, VIOLATION = range(10)
-LOGIN, REFUSED = 10, 11
+LOGIN, REFUSED, SILENT, ANSWERS = range(10, 14)
 
 Event = tuple[Any, ...]

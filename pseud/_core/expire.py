@@ -48,7 +48,7 @@ def expire(endpoint: 'Endpoint', now: float) -> 'list[Event]':
         else:
             error = outcomes.overdue(name, timeout, peer)
             endpoint.cancel(call_id)
-            peer.overdue = True
+            peer.overdue = now
         events.append((FAILED, handle, error))
     for peer in queued:
         refresh(endpoint, peer, now)

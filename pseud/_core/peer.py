@@ -21,7 +21,9 @@ class Peer:
         protocol: 2, or 1 for peers that speak v1.
         user_id: who the transport's authentication says it is; None without.
         hello: what it stated in HELLO or WELCOME.
+        heard: when the last of its messages came.
         ready: messages may be sent.
+        probed: it has sent a ROUTER's probe and nothing else: by that it is taken for v1.
         away: the reason it takes no new calls, or None.
         rejected: the reason one side will not work with the other, or None.
         closed: no calls can be made to it, for one of these reasons or the next.
@@ -34,7 +36,7 @@ class Peer:
         queued: bytes in them, roughly.
         taken: how many of both the ØMQ message under construction holds.
         blocked: the last attempt to send met a full pipe; what waits may grow old.
-        overdue: a call to it was due, and nothing has come from it since.
+        overdue: when it last let a call or a ping wait for too long.
         parting: we take no new calls, and it has not said yet that it knows.
         in_flight: calls to it that wait for an answer.
         inbound: its calls that run here, by their id.
@@ -48,6 +50,7 @@ class Peer:
         'closed',
         'dirty',
         'gone',
+        'heard',
         'held',
         'held_bytes',
         'hello',
@@ -65,6 +68,7 @@ class Peer:
         'outbox_buffers',
         'overdue',
         'parting',
+        'probed',
         'protocol',
         'queued',
         'ready',
@@ -96,7 +100,9 @@ class Peer:
         self.watched = watched
         self.protocol = protocol
         self.hello: dict[str, Any] | None = None
+        self.heard = 0.0
         self.ready = False
+        self.probed = False
         self.gone = False
         self.closed = False
         self.away: str | None = None
@@ -108,7 +114,7 @@ class Peer:
         self.held: list[tuple[Any, Any]] = []
         self.held_bytes = 0
         self.blocked = False
-        self.overdue = False
+        self.overdue = 0.0
         self.parting = False
         self.dirty = False
         self.outbox: list[Message] = []

@@ -22,6 +22,7 @@ __all__ = [
     'on_hello',
     'on_ping',
     'on_pong',
+    'on_probe',
     'on_reject',
     'on_welcome',
     'part_from',
@@ -44,11 +45,13 @@ def tell(endpoint: 'Endpoint', peer: Peer, message: Message, size: int) -> None:
 
 
 def choose_protocol(peer: Peer, protocol: int) -> None:
-    if peer.ready or peer.outbox:
+    known = peer.ready and not peer.probed
+    if known or peer.outbox or peer.in_flight:
         raise RemoteProtocolError(
             f'a v{protocol} message from a peer that speaks v{peer.protocol}'
         )
     peer.protocol = protocol
+    peer.probed = False
 
 
 def introduce(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
@@ -63,6 +66,16 @@ def introduce(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
     peer.ready = True
     if peer.rejected is None and peer.admitted:
         events.append((READY, peer))
+
+
+def on_probe(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
+    """An empty message: by it ROUTERs tell each other their routing ids.
+
+    (ZMQ_PROBE_ROUTER.)  Clients of pseud 1.x are ROUTERs, those of 2 are not.
+    """
+    if endpoint.server and peer.admitted and not peer.ready:
+        peer.protocol, peer.probed = 1, True
+        introduce(endpoint, peer, events)
 
 
 def know(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
@@ -178,7 +191,7 @@ def on_ping(
 ) -> None:
     if not peer.blocked and type(token) is int:
         tell(endpoint, peer, (wire.PONG, token), 0)
-    events.append((BEAT, peer))
+    _beat(endpoint, peer, events)
 
 
 def on_pong(
@@ -186,6 +199,17 @@ def on_pong(
 ) -> None:
     if token == FAREWELL:
         peer.parting = False
+    _beat(endpoint, peer, events)
+
+
+def _beat(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
+    """It answers, or asks; one that was forgotten, or given up, is met again by that.
+
+    Its HELLO will not come again; but one that speaks in turns would not have spoken.
+    """
+    if not peer.ready:
+        peer.hello = {}
+        introduce(endpoint, peer, events)
     events.append((BEAT, peer))
 
 

@@ -30,6 +30,7 @@ from .presence import (
     on_hello,
     on_ping,
     on_pong,
+    on_probe,
     on_reject,
     on_welcome,
     short,
@@ -63,9 +64,10 @@ def receive(
         What it means, in order.  Never raises for anything that a peer can send.
     """
     events: list[Event] = []
-    peer.overdue = False
+    peer.heard = now
     try:
-        if not payload:  # ROUTERs of pseud 1.x probe with it (ZMQ_PROBE_ROUTER)
+        if not payload:
+            on_probe(endpoint, peer, events)
             return events
         head = payload[0]
         if head == v1.VERSION:
@@ -285,6 +287,7 @@ def _receive_v1(
     kind, uid, content = v1.decode(payload)
     if peer.protocol != 1:
         choose_protocol(peer, 1)
+    peer.probed = False
     if not peer.ready:
         introduce(endpoint, peer, events)
     if not peer.admitted:

@@ -12,7 +12,7 @@ from typing import Any
 import msgpack
 
 from ..errors import RemoteProtocolError, UnauthorizedError
-from .wire import CALL, ERROR, REJECT, RESULT, WELCOME, Buffer, Message
+from .wire import CALL, ERROR, PING, REJECT, RESULT, WELCOME, Buffer, Message
 from .wire import HELLO as _HELLO
 
 __all__ = ['VERSION', 'decode', 'encode', 'encode_error', 'split_uid', 'unauthorized']
@@ -105,6 +105,8 @@ def encode(message: Message, prefix: bytes) -> list[Buffer] | None:
         return [VERSION, call_id, OK, rest[1]]
     if kind == ERROR:
         return [VERSION, call_id, FAILURE, rest[1]]
+    if kind == PING:
+        return [VERSION, b'', HEARTBEAT, b'']
     if kind == WELCOME:
         return [VERSION, call_id, AUTHENTICATED, b'Welcome']
     if kind == REJECT and type(call_id) is bytes:

@@ -80,14 +80,15 @@ class Waiting:
 def choose(endpoint: 'Endpoint') -> Peer | None:
     """The connected peer with the fewest calls in flight, by turns; None without one.
 
-    Those that let a call wait for too long, or do not read, come last.
+    Those that let a call or a ping wait for too long, and were not heard of since, or do
+    not read, come last.
     """
     peers = endpoint.peers
     chosen, least = None, 2 * _DOUBT
     for peer in peers.values():
         if not peer.closed:
             load = peer.in_flight
-            if peer.overdue or peer.blocked:
+            if peer.overdue > peer.heard or peer.blocked:
                 load += _DOUBT
             if load < least:
                 chosen, least = peer, load

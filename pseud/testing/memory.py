@@ -247,6 +247,10 @@ class MemoryServer(ServerSide):
     def shut_down(self, peer: Peer) -> None:
         self.end(peer.address)
 
+    def give_up(self, peer: Peer, reason: str) -> None:
+        self.engine.handle(self.engine.core.lost(peer, reason))
+        self.end(peer.address)
+
 
 class MemoryClient(ClientSide):
     """A client's link to an endpoint, whether somebody listens there or not."""

@@ -247,7 +247,7 @@ def test_v1_calls(program, v1_peer):
 
 
 def test_v1_leaves_out_what_it_has_no_word_for(program, v1_peer):
-    enqueue(program.core, v1_peer, (wire.PING, 1), 0)
+    enqueue(program.core, v1_peer, (wire.PONG, 1), 0)
     enqueue_body(program.core, v1_peer, wire.RESULT, bytes(16), b'\xc0')
     enqueue(program.core, v1_peer, (wire.CANCEL, 1), 0)
     assert [payload[2] for payload in drain(program, v1_peer)] == [b'\x01']

@@ -7,6 +7,7 @@ from helpers import ARGS, Program, Wire, quiescent
 from pseud._core import events as ev
 from pseud._core import v1, wire
 from pseud._core.limits import Limits
+from pseud._core.peer import Peer
 from pseud._core.receive import MAX_NAME
 from pseud.errors import RemoteProtocolError, UnauthorizedError
 
@@ -290,9 +291,55 @@ def test_a_call_introduces_a_peer(fresh):
 
 
 def test_other_messages_do_not(fresh):
-    fresh.inject_up(head((wire.PING, 1), (wire.CANCEL, 1), (wire.RESULT, 1, 0, b'')))
+    fresh.inject_up(head((wire.CANCEL, 1), (wire.RESULT, 1, 0, b'')))
     assert fresh.server.core.peers == {}
     assert not fresh.to_client.ready
+
+
+@pytest.mark.parametrize('kind', [wire.PING, wire.PONG])
+def test_one_that_was_forgotten_is_met_again(pair, kind):
+    """It has said hello long ago, and thinks that it is known."""
+    pair.lose_server()
+    assert kinds(pair.inject_up(head((kind, 0)))) == [ev.READY, ev.BEAT]
+    assert pair.to_client.ready
+    # as one that may be asked, as it does not speak in turns
+    assert pair.server.core.ping(pair.to_client)
+    works(pair)
+
+
+def test_a_probe_is_of_version_1(fresh):
+    """ZMQ_PROBE_ROUTER, by which clients of pseud 1.x say that they are there."""
+    assert kinds(fresh.inject_up([])) == [ev.READY]
+    assert fresh.to_client.protocol == 1
+    assert fresh.inject_up([]) == []
+    # from then on it is settled
+    assert kinds(fresh.inject_up(v1_message(v1.HEARTBEAT, b'', b''))) == [ev.BEAT]
+    assert 'speaks v1' in violated(fresh.inject_up(head((wire.PONG, 0))))
+
+
+def test_unless_it_turns_out_not_to_be(fresh):
+    fresh.inject_up([])
+    fresh.run()
+    assert fresh.to_client.protocol == 2
+    works(fresh)
+    assert 'speaks v2' in violated(fresh.inject_up(v1_message(v1.HEARTBEAT, b'', b'')))
+
+
+def test_then_it_is_too_late(fresh):
+    """As it has been called by v1."""
+    fresh.inject_up([])
+    fresh.server.call(peer=fresh.to_client)
+    fresh.server.flush()
+    assert 'speaks v1' in violated(fresh.inject_up(head((wire.PONG, 0))))
+
+
+def test_probes_that_mean_nothing(pair):
+    assert pair.inject_down([]) == []
+    server = Program(server=True, challenges=True)
+    stranger = Peer('stranger', Limits())
+    stranger.admitted = False
+    assert server.core.receive(stranger, [], 0) == []
+    assert not stranger.ready
 
 
 # ---------------------------------------------------------------------- answers
