@@ -67,12 +67,18 @@ class Hooks:
         gone, self._gone = self._gone, []
         for view, reason in gone:
             for function in self.on_leave:
-                self.run(function, view, reason)
+                self.run(function, view, reason, lasts=True)
         self._finish_if_idle()
 
-    def run(self, function: Callable[..., object], *args: Any) -> None:
-        """Run something of the program's; an exception is logged."""
-        job = HookJob(self, function, args)
+    def run(
+        self, function: Callable[..., object], *args: Any, lasts: bool = False
+    ) -> None:
+        """Run something of the program's; an exception is logged.
+
+        Args:
+            lasts: it gets `LAST_WORDS` when we stop, and is not cancelled.
+        """
+        job = HookJob(self, function, args, lasts)
         self._running[job] = None
         job.handle = self.engine.backend.spawn(job)
 
@@ -95,7 +101,7 @@ class Hooks:
         Those about peers that left have `LAST_WORDS`; the others are cancelled.
         """
         for job in list(self._running):
-            if job.function not in self.on_leave:
+            if not job.lasts:
                 self._running.pop(job)
                 job.cancel()
         self._finished = finished
@@ -121,14 +127,19 @@ class Hooks:
 class HookJob:
     """One run of one callback."""
 
-    __slots__ = ('args', 'context', 'function', 'handle', 'hooks')
+    __slots__ = ('args', 'context', 'function', 'handle', 'hooks', 'lasts')
 
     def __init__(
-        self, hooks: Hooks, function: Callable[..., object], args: tuple[Any, ...]
+        self,
+        hooks: Hooks,
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        lasts: bool,
     ) -> None:
         self.hooks = hooks
         self.function = function
         self.args = args
+        self.lasts = lasts
         self.context: Context = hooks.engine.call_context.copy()
         self.context.run(_HOOK.set, self)
         self.handle: Any = None

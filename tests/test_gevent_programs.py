@@ -214,17 +214,16 @@ import logging
 logging.basicConfig(format='LOG %(name)s %(message)s')
 from pseud import Client, Server
 
-class Heart:
-    name = 'heart'
-    def configure(self): pass
-    def handle_heartbeat(self, user_id, peer): raise RuntimeError('no heart')
-    def stop(self): pass
-
-from zope.interface import classImplements
+from pseud.heartbeat import HeartbeatBackend
 from pseud.interfaces import IHeartbeatBackend
-classImplements(Heart, IHeartbeatBackend)
+from zope.interface import implementer
 
-server = Server('service', heartbeat_plugin=Heart())
+@implementer(IHeartbeatBackend)
+class Heart(HeartbeatBackend):
+    name = 'heart'
+    def handle_heartbeat(self, user_id, peer): raise RuntimeError('no heart')
+
+server = Server('service', heartbeat_plugin=Heart(None))
 server.register_rpc(len)
 address = server.bind('tcp://127.0.0.1:*')
 client = Client('service')
@@ -250,7 +249,7 @@ def test_what_fails_in_the_hub_is_seen(program):
     assert own.rest() == ['3', '4']
     assert own.wait() == 0, own.stderr
     assert own.stderr.count('ZeroDivisionError: in the hub') == 2
-    assert 'LOG pseud.engine a bug in pseud' in own.stderr
+    assert 'LOG pseud.hooks Server' in own.stderr
     assert 'RuntimeError: no heart' in own.stderr
 
 

@@ -21,7 +21,7 @@ class V1Client:
     def __init__(self, net, address, kind=zmq.ROUTER, name=b'service', **options):
         self.to = [name, b''] if kind == zmq.ROUTER else []
         if kind == zmq.ROUTER:
-            options.update(router_mandatory=True, probe_router=False)
+            options.update(router_mandatory=True, probe_router=True)
         self.socket = net.raw(kind, **options)
         self.socket.connect(address)
 
@@ -125,6 +125,27 @@ def test_our_server_calls_an_old_client(net):
         assert msgpack.unpackb(body)[:2] == ['KeyError', "'gone'"]
 
     yield net.thread(old)
+
+
+@scenario
+def test_an_old_client_is_there_without_a_call(net):
+    """Its ROUTER probes the connection; 1.x called its clients from then on."""
+    server, address = net.serve(security_plugin='trusted_peer')
+    server.register_rpc(len)
+    old = V1Client(net, address, plain_username=b'alice', plain_password=b'whatever')
+    yield from net.until(lambda: server.peers)
+
+    def answer():
+        uid, kind, body = old.receive()
+        assert kind == WORK
+        assert msgpack.unpackb(body) == ['draw', [], {}]
+        old.send(uid, OK, msgpack.packb('beeeh'))
+
+    call = server.send_to('alice').draw()
+    yield net.thread(answer)
+    assert (yield call) == 'beeeh'
+    assert (yield net.thread(old.work, 'len', 'abc')) == (OK, 3)
+    assert len(server.peers) == 1
 
 
 @scenario

@@ -336,7 +336,7 @@ def test_stopping_does_not_wait_for_ever(memory):
     server.on_join(forever)
     server.on_leave(forever)
     (peer,) = server.peers
-    server._engine.hooks.joined(peer)
+    server._engine.hooks.tell(server._engine.hooks.on_join, peer)
     yield memory.clock.advance(0)
     stopping = memory.spawn(stop(server))
     yield memory.clock.advance(hooks.LAST_WORDS / 2)
