@@ -22,7 +22,8 @@ class Settings:
         public_key, secret_key: this side's CURVE keys, Z85 text or bytes.
         peer_public_key: the server's CURVE key, known to clients.
         security_plugin: name of an authentication plugin, or one.
-        heartbeat_plugin: name of a heartbeat plugin, or one.
+        heartbeat_plugin: name of a heartbeat plugin, or one; ``'presence'`` finds out who
+            does not answer.
         passwords: ``{user id: password}``, the path of a file of hashed passwords, or a
             function of user id and password that says whether they are right; for
             servers with the plugin ``plain``.

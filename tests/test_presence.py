@@ -1,16 +1,18 @@
 """Who is there and who answers: the heartbeat plugins, with real peers that hang."""
 
+import math
 import signal
 import threading
 
 import msgpack
 import pytest
 import zmq
-from backends import scenario
+from backends import PATIENCE, scenario
 from peers import CALL, HELLO, WELCOME
 from zope.interface import implementer
 
 import pseud
+from pseud import hooks
 from pseud.heartbeat import HeartbeatBackend, Presence
 from pseud.interfaces import IHeartbeatBackend, IServer
 from pseud.plugins import adapter
@@ -229,6 +231,8 @@ def test_idle_peers_are_heard_of(net):
         assert kinds == 'joins'
         assert 0 <= peer.last_seen < peer.connected_for
     yield client.stop()
+    yield from net.until(lambda: not server.peers)
+    assert server._engine.peer_watch._watch.due == math.inf  # nobody is left to ask
     yield server.stop()
     assert [plugin.stopped for plugin in plugins] == [1, 1]
 
@@ -286,7 +290,8 @@ def test_a_callback_that_expels(net, program):
 
 
 @both_ways
-def test_stopping_does_not_wait_for_who_waits(net, program):
+def test_stopping_does_not_wait_for_who_waits(net, program, monkeypatch):
+    monkeypatch.setattr(hooks, 'LAST_WORDS', 10 * PATIENCE)
     server, *_ = yield from watched(net, program)
     ended = []
 

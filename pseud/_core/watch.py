@@ -105,6 +105,7 @@ class Watch:
         self, peer: Peer, when: float, now: float, events: 'list[Event]'
     ) -> None:
         since = self._silent.setdefault(peer, when)
+        peer.overdue = now
         events.append((SILENT, peer, now - since))
 
     def _ask(self, now: float, events: 'list[Event]') -> None:
@@ -130,5 +131,9 @@ class Watch:
         return self.interval * self._group() / len(self._round)
 
     def _plan(self, now: float) -> None:
+        if not self._round:
+            self.due = inf
+            return
+        answer = next(iter(self._asked.values()), inf) + self.patience
         # Often enough to notice that we ourselves were busy for as long as they may take.
-        self.due = min(self._next, now + self.patience / 4) if self._round else inf
+        self.due = min(self._next, answer, now + self.patience / 4)

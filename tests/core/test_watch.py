@@ -123,6 +123,18 @@ def test_who_does_not_answer_is_silent(watched, one):
     assert watched.words == ['silent'] * 3
 
 
+def test_in_time_among_others(watched, one):
+    watched.pass_time(INTERVAL * 0.7)
+    for _ in range(2):
+        pair = Wire(server=watched.program).start()
+        watched.add(pair, pair.to_client)
+    one.sleep()
+    watched.pass_time(3 * INTERVAL)
+    asked = watched.said[0][0] - PATIENCE
+    assert asked == INTERVAL  # though the others' turns were in between
+    assert {peer for _, _, peer in watched.said} == {one.to_client}
+
+
 def test_how_long_it_has_been_silent(watched, one):
     one.sleep()
     found = []
