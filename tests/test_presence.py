@@ -529,7 +529,6 @@ def test_a_client_of_version_1_that_stops_beating(net):
 # ---------------------------------------------------------------- plugins
 
 
-@register_heartbeat_backend
 @implementer(IHeartbeatBackend)
 @adapter(IServer)
 class Strict(HeartbeatBackend):
@@ -548,6 +547,7 @@ class Strict(HeartbeatBackend):
 
 @both_ways
 def test_a_plugin_of_ones_own(net, program):
+    register_heartbeat_backend(Strict)
     server, diary, _ = yield from watched(net, program, 'strict')
     server.send_to('alice').compute().cancel()
     yield from net.until(lambda: 'leaves' in diary.kinds)

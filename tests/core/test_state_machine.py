@@ -52,6 +52,8 @@ RUBBISH = [
     [msgpack.packb([[wire.RESULT, 1 << 60, 0, b'']])],
     [msgpack.packb([[wire.CANCEL, 1 << 60], [wire.PING, 1], [99], [wire.CREDIT]])],
 ]
+# By these a stranger says which version it speaks; to lie about it does it no good.
+SPEAKS = {0: 1, len(RUBBISH) - 1: 2}
 
 
 class Witness(Program):
@@ -339,7 +341,12 @@ class Machine(RuleBasedStateMachine):
     def rubbish(self, data, payload, up):
         pair = data.draw(st.sampled_from(self.wires[-3:]), 'connection')
         if up and 'server' not in self.cuts[pair]:
-            pair.inject_up(payload)
+            known = pair.key in self.server.core.peers
+            if (
+                known
+                or SPEAKS.get(RUBBISH.index(payload), pair.protocol) == pair.protocol
+            ):
+                pair.inject_up(payload)
         elif not up and 'client' not in self.cuts[pair]:
             pair.inject_down(payload)
 

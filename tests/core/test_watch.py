@@ -380,6 +380,14 @@ def test_a_client_watches_its_servers():
     for pair in pairs:
         pair.start()
         watched.add(pair, pair.to_server)
-    pairs[0].up.block()
+    pairs[0].down.block()
     watched.pass_time(2 * INTERVAL + PATIENCE)
     assert {peer for _, _, peer in watched.said} == {pairs[0].to_server}
+    # and makes its calls elsewhere, as long as it has a choice
+    for _ in range(3):
+        watched.program.call()
+    assert [pair.to_server.in_flight for pair in pairs] == [0, 3]
+    pairs[0].unblock()
+    watched.pass_time(INTERVAL)
+    watched.program.call()
+    assert [pair.to_server.in_flight for pair in pairs] == [1, 3]
