@@ -58,7 +58,7 @@ class RemotePeer:
 
     @property
     def responsive(self) -> bool:
-        """Whether it answers when it is asked: false while its event loop hangs.
+        """Whether it answers when it is asked; not while its event loop hangs.
 
         Only a heartbeat plugin asks, as ``'presence'`` does; true without.
         """
