@@ -1,4 +1,4 @@
-"""``python -m pseud``: make keys, and write files of hashed passwords.
+"""``python -m pseud``: make keys and passwords, and ask servers.
 
 Exit status: 0, 1 if something failed, 2 if the command line is wrong.
 """
@@ -10,11 +10,14 @@ import sys
 from typing import NoReturn
 
 from ._version import __version__
+from .commands import add_commands, first_line
 from .errors import PseudError
 from .keys import make_keys, read_key
 from .passwords import remove_user, set_password
 
 __all__ = ['main']
+
+UNCHANGED = 'nothing was changed'
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,7 +27,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog='python -m pseud', description='Make keys and passwords for pseud.'
+        prog='python -m pseud',
+        description='Make keys and passwords for pseud, and call servers.',
     )
     parser.add_argument('--version', action='version', version=f'pseud {__version__}')
     commands = parser.add_subparsers(title='commands', metavar='COMMAND')
@@ -39,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     keygen.add_argument(
         '--directory', metavar='DIR', default='.', help='where to put them (default: .)'
     )
-    keygen.set_defaults(run=_keygen)
+    keygen.set_defaults(run=_keygen, interrupted=UNCHANGED)
 
     passwd = commands.add_parser(
         'passwd',
@@ -50,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     passwd.add_argument('--remove', action='store_true', help='take the user out')
     passwd.add_argument('file', metavar='FILE', help='for Server(passwords=...)')
     passwd.add_argument('user', metavar='USER', help='user id')
-    passwd.set_defaults(run=_passwd)
+    passwd.set_defaults(run=_passwd, interrupted=UNCHANGED)
+
+    add_commands(commands)
     return parser
 
 
@@ -76,14 +82,10 @@ def _passwd(arguments: argparse.Namespace) -> None:
 def _ask() -> str:
     """A password, from whoever sits at the terminal, or from what is piped in."""
     if not sys.stdin.isatty():
-        line = sys.stdin.buffer.readline()
-        try:
-            return line.decode().rstrip('\r\n')
-        except UnicodeDecodeError:  # which would show it
-            raise ValueError('the password is not UTF-8') from None
+        return first_line(sys.stdin.buffer)
     password = getpass.getpass('Password: ')
     if getpass.getpass('Once more: ') != password:
-        raise ValueError('these are two passwords: nothing was changed')
+        raise ValueError(f'these are two passwords: {UNCHANGED}')
     return password
 
 
@@ -111,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
     except EOFError:
         return _fail('no password was given')
     except KeyboardInterrupt:
-        return _fail('interrupted: nothing was changed')
+        return _fail(f'interrupted: {parsed.interrupted}')
     return 0
 
 

@@ -219,12 +219,12 @@ class BaseRPC(abc.ABC):
             self._engine.backend.run_until(result)
         return result
 
-    def _serve(self, *, drain_on: tuple[signal.Signals, ...]) -> None:
+    def _serve(self, *, drain_on: tuple[signal.Signals, ...], grace: float) -> None:
         """Run the loop, which does not run, until this object has stopped."""
         engine = self._engine
         engine.attach()
         ended = engine.ended()
-        with _signals(engine, drain_on):
+        with _signals(engine, drain_on, grace):
             try:
                 engine.backend.run_until(ended)
             except BaseException:
@@ -410,8 +410,11 @@ class BaseServer(BaseRPC):
 class _signals:
     """While active, these signals drain and stop an engine; a second one does at once."""
 
-    def __init__(self, engine: Engine, which: tuple[signal.Signals, ...]) -> None:
+    def __init__(
+        self, engine: Engine, which: tuple[signal.Signals, ...], grace: float
+    ) -> None:
         self.engine = engine
+        self.grace = grace
         # elsewhere Python does not let us
         main = threading.current_thread() is threading.main_thread()
         self.which = which if main else ()
@@ -424,7 +427,7 @@ class _signals:
 
     def handle(self, number: int, frame: Any) -> None:
         self.received += 1
-        grace = GRACE if self.received == 1 else 0
+        grace = self.grace if self.received == 1 else 0
         self.engine.backend.call_soon_threadsafe(lambda: self.engine.stop(grace))
 
     def __exit__(self, *exc: object) -> None:

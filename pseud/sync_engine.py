@@ -17,6 +17,7 @@ from typing import Any
 import zmq
 from zmq.backend import zmq_poll
 
+from ._core.peer import Peer
 from ._version import AGENT
 from .caller import Caller
 from .current import inherited
@@ -247,6 +248,31 @@ class SyncEngine:
             else:
                 passed.clear()
                 pause = min(2 * pause, MAX_PAUSE)
+
+    def ping(self, timeout: float) -> tuple[Peer, float]:
+        """See whether a server is there, and its event loop runs.
+
+        Args:
+            timeout: seconds that it has, connecting included.
+
+        Returns:
+            The server, and the seconds that it took to answer.
+
+        Raises:
+            NotSentTimeoutError: nobody is there.
+            PseudError: as `SyncLink.ping` does.
+        """
+        deadline = monotonic() + timeout
+        link = self._connected('ping', deadline, ())
+        if link is None:
+            where = ', '.join(self.endpoints)
+            raise NotSentTimeoutError(f'not connected to {where} within {timeout:g} s')
+        peer = link.peer
+        assert peer is not None
+        try:
+            return peer, link.ping(timeout, deadline)
+        finally:
+            link.close()
 
     def _all_refuse(self, passed: Mapping[str, Failure]) -> bool:
         return all(

@@ -13,7 +13,13 @@ from ._core import events as ev
 from ._core.endpoint import Endpoint
 from ._core.events import Event
 from ._core.peer import Peer
-from .errors import NotSentError, PseudError, RemoteProtocolError
+from .errors import (
+    NotSentError,
+    PeerLostError,
+    PseudError,
+    RemoteProtocolError,
+    TimeoutError,
+)
 from .packer import PackerV2
 from .packer_v1 import PackerV1
 from .pump import POLLIN, connect, open_socket, read_frames, send_payload
@@ -27,6 +33,8 @@ LONGEST_POLL = 200
 
 # Seconds that libzmq has to connect again after a loss; it may have given up.
 RENEW = 0.1
+
+CLOSED = 'the connection was closed'
 
 
 class SyncLink:
@@ -127,7 +135,7 @@ class SyncLink:
         peer, self.peer = self.peer, None
         if peer is None:
             return []
-        return self.core.lost(peer, 'the connection was closed')
+        return self.core.lost(peer, CLOSED)
 
     def call(
         self,
@@ -156,15 +164,21 @@ class SyncLink:
         left = None if deadline is None else deadline - now
         call_id = self.core.call(peer, name, body, buffers, left, now, self)
         self.core.pending[call_id] = (self, deadline, peer, name, timeout, True)
+        if not self._send(peer, now):
+            # which of both knows about the loss first ends the call
+            events = self.observe() + self.core.lost(peer, CLOSED)
+            return False, _outcome(events, self)
+        return self._wait(peer, deadline)
+
+    def _send(self, peer: Peer, now: float) -> bool:
+        """Send what waits in the core; False if the connection is gone."""
         payload = self.core.take(peer, now)
         try:
             send_payload(self.socket, payload)
         except zmq.Again:
-            # which of both knows about the loss first ends the call
-            events = self.observe() + self.core.lost(peer, 'the connection was closed')
-            return False, _outcome(events, self)
+            return False
         self.core.sent(peer)
-        return self._wait(peer, deadline)
+        return True
 
     def _wait(self, peer: Peer, deadline: float | None) -> tuple[bool, Any]:
         while True:
@@ -185,6 +199,57 @@ class SyncLink:
             outcome = _outcome(events, self)
             if outcome is not None:
                 return False, outcome
+
+    def ping(self, timeout: float, deadline: float) -> float:
+        """Ask for a sign of life over a connection that is up; the last thing it does.
+
+        Args:
+            timeout: as the caller knows it; errors name it.
+            deadline: when there must have been one.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            TimeoutError: there was none in time.
+            PeerLostError: the connection was closed meanwhile.
+            UnauthorizedError, NotSentError: the server wants none of us, or takes no calls.
+        """
+        peer = self.peer
+        assert peer is not None
+        began = now = monotonic()
+        self.core.ping(peer)
+        there = self._send(peer, began)
+        while there and now < deadline:
+            wait = min(LONGEST_POLL, int((deadline - now) * 1000) + 1)
+            ready = zmq_poll(self.pollin, wait)
+            now = monotonic()
+            if ready and ready[0][0] is self.socket:
+                payload = read_frames(self.socket.recv)
+                self._judge(peer, self.core.receive(peer, payload, now))
+                return now - began
+            self.observe()
+            there = self.peer is peer
+        if not there:
+            raise self.refusal or PeerLostError(f'{self.endpoint}: {CLOSED}')
+        raise TimeoutError(
+            f'{self.endpoint} is there, but did not answer within {timeout:g} s: its '
+            'event loop is busy or hangs, or it is no pseud server of version 2'
+        )
+
+    def _judge(self, peer: Peer, events: list[Event]) -> None:
+        """Raise what the answer to a ping says, other than that all is well."""
+        for event in events:
+            if event[0] == ev.REFUSED and event[3]:
+                raise monitor.not_believed(self.endpoint, self.settings, event[2])
+        if peer.rejected is not None:
+            raise NotSentError(f'{self.endpoint}: {peer.rejected}')
+        if peer.away is not None:
+            raise NotSentError(f'{self.endpoint} takes no new calls: {peer.away}')
+        if all(event[0] != ev.BEAT for event in events):
+            raise RemoteProtocolError(
+                f'{self.endpoint} sent something that is no answer'
+            )
 
     def _answer(self, peer: Peer, events: list[Event]) -> Any:
         for event in events:

@@ -20,7 +20,7 @@ from pseud.keys import KeyDirectory
 from pseud.passwords import PasswordFile
 
 ROOT = pathlib.Path(__file__).parent.parent
-COMMAND = [sys.executable, '-W', 'error', '-m', 'pseud']
+COMMAND = [sys.executable, '-m', 'pseud']
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +31,13 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*arguments, stdin='', umask=0o022):
+def run(*arguments, stdin='', umask=0o022, traceback=False, warnings='error'):
     """The process that has ended."""
     if isinstance(stdin, str):
         stdin = stdin.encode()
     done = subprocess.run(
         [*COMMAND, *arguments],
+        env={**os.environ, 'PYTHONWARNINGS': warnings},
         input=stdin,
         capture_output=True,
         timeout=PATIENCE,
@@ -44,7 +45,7 @@ def run(*arguments, stdin='', umask=0o022):
         check=False,
     )
     done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
-    assert 'Traceback' not in done.stderr
+    assert traceback or 'Traceback' not in done.stderr
     return done
 
 
@@ -70,8 +71,8 @@ def bad(*arguments, status=1, **how):
 def test_help():
     for arguments in ([], ['--help']):
         text = good(*arguments)
-        assert 'keygen' in text
-        assert 'passwd' in text
+        for command in ('keygen', 'passwd', 'ping', 'call'):
+            assert f'\n    {command}  ' in text
     assert '--remove' in good('passwd', '--help')
 
 
@@ -81,24 +82,43 @@ def test_version():
 
 @pytest.mark.parametrize(
     'arguments',
-    [['frob'], ['keygen'], ['passwd', 'users'], ['--frob'], ['passwd', 'a', 'b', 'c']],
+    [
+        ['frob'],
+        ['--frob'],
+        ['keygen'],
+        ['passwd', 'users'],
+        ['passwd', 'a', 'b', 'c'],
+        ['ping'],
+        ['ping', 'a', 'b'],
+        ['ping', 'a', '--timeout', '0'],
+        ['ping', 'a', '--timeout', 'nan'],
+        ['ping', 'a', '--key', 'a.key_secret'],
+        ['ping', 'a', '--server-key', 'a.key'],
+        ['ping', 'a', '--password-file', '-'],
+        ['call', 'a'],
+        ['call', 'a', 'f', '--kwarg', 'name'],
+        ['call', 'a', 'f', '--kwarg', '=1'],
+    ],
 )
 def test_wrong_usage(arguments):
     assert '--help' in bad(*arguments, status=2)
     assert not os.listdir()
 
 
-def test_it_loads_no_event_loop(program):
-    """Nor does it need one: neither can be imported here."""
-    source = """
+WITHOUT_LOOPS = """
     import runpy
     sys.modules.update(tornado=None, gevent=None)
-    sys.argv = ['pseud', 'keygen', 'alice']
+    sys.argv = ['pseud', *ARGUMENTS]
     try:
         runpy.run_module('pseud', run_name='__main__', alter_sys=True)
     except SystemExit as end:
         say(end.code)
-    """
+"""
+
+
+def test_it_loads_no_event_loop(program):
+    """Nor does it need one: neither can be imported here."""
+    source = WITHOUT_LOOPS.replace('ARGUMENTS', "['keygen', 'alice']")
     assert program(source).rest()[-1] == '0'
     assert sorted(os.listdir()) == ['alice.key', 'alice.key_secret']
 
@@ -178,7 +198,7 @@ def test_passwd_that_can_not():
 
 
 class Terminal:
-    """passwd at a terminal; `seen` is all that the terminal shows."""
+    """A command at a terminal; `seen` is all that the terminal shows."""
 
     def __init__(self, *arguments):
         self.end, slave = pty.openpty()
@@ -223,11 +243,11 @@ class Terminal:
 
 @pytest.fixture
 def terminal():
-    """Starts ``passwd users alice`` at a terminal of its own."""
+    """Starts ``passwd users alice``, or what is said, at a terminal of its own."""
     made = []
 
-    def start():
-        made.append(Terminal('passwd', 'users', 'alice'))
+    def start(*arguments):
+        made.append(Terminal(*(arguments or ('passwd', 'users', 'alice'))))
         return made[-1]
 
     yield start

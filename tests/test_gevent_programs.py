@@ -1,6 +1,7 @@
 """Programs on gevent: monkey-patched or not, signals, and what reaches the log."""
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from service import Service
@@ -174,6 +175,29 @@ def test_serve_forever_drains(program, beginning, number):
     assert server.line() == 'started'
     server.signal(number)
     assert client.rest() == ['finished']
+    assert server.rest() == ['end']
+    assert server.wait() == 0, server.stderr
+
+
+def test_a_second_signal_is_obeyed_at_once(program):
+    source = DRAINING.replace('serve_forever()', 'serve_forever(grace=3600)')
+    # nothing but the second signal ends it in time
+    server = program(source.replace('gevent.sleep(0.005)', 'gevent.sleep(3600)'))
+    with SyncClient(timeout=30) as client, ThreadPoolExecutor() as threads:
+        client.connect(server.line())
+        call = threads.submit(client.slow)
+        assert server.line() == 'started'
+        server.signal(signal.SIGTERM)
+        while True:  # until it has begun to drain
+            try:
+                client.with_options(timeout=0.1).nothing()
+            except pseud.NotSentError:
+                break
+            except (pseud.ServiceNotFoundError, pseud.TimeoutError):
+                pass
+        server.signal(signal.SIGTERM)
+        with pytest.raises(pseud.PeerLostError):
+            call.result(30)
     assert server.rest() == ['end']
     assert server.wait() == 0, server.stderr
 

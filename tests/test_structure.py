@@ -31,7 +31,7 @@ LAYERS = [
     '_tornado _gevent',
     '_binding',
     'testing',
-    '__init__',
+    '__init__ commands',
     '__main__',
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}

@@ -60,9 +60,9 @@ def test_serve_forever_drains(program, number):
 
 
 def test_a_second_signal_is_obeyed_at_once(program):
-    source = DRAINING.replace('METHOD', 'serve_forever').replace('0.005', '3600')
+    source = DRAINING.replace('METHOD()', 'serve_forever(grace=3600)')
     # nothing but the second signal ends it in time
-    server = program('import pseud.rpc\npseud.rpc.GRACE = 3600\n' + source)
+    server = program(source.replace('0.005', '3600'))
     address = server.line()
 
     async def main():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     'choose_protocol',
+    'goaway',
     'introduce',
     'know',
     'on_goaway',
@@ -182,14 +183,23 @@ def part_from(endpoint: 'Endpoint', peer: Peer) -> None:
     """
     if peer.protocol == 2 and not peer.lockstep and peer.rejected is None:
         peer.parting = True
-        tell(endpoint, peer, (wire.GOAWAY, 0, 0, {'reason': endpoint.draining}), 256)
+        tell(endpoint, peer, goaway(endpoint), OVERHEAD)
         tell(endpoint, peer, (wire.PING, FAREWELL), OVERHEAD)
+
+
+def goaway(endpoint: 'Endpoint') -> Message:
+    """What peers are told while we drain."""
+    return (wire.GOAWAY, 0, 0, {'reason': endpoint.draining})
 
 
 def on_ping(
     endpoint: 'Endpoint', peer: Peer, token: Any, _: Any, events: 'list[Event]'
 ) -> None:
     if not peer.blocked and type(token) is int:
+        if peer.lockstep and peer.rejected is None:  # the one time that it listens
+            tell(endpoint, peer, (wire.WELCOME, 0, 0, endpoint.hello()), 256)
+            if endpoint.draining is not None:
+                tell(endpoint, peer, goaway(endpoint), OVERHEAD)
         tell(endpoint, peer, (wire.PONG, token), 0)
     _beat(endpoint, peer, events)
 

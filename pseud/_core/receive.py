@@ -24,6 +24,7 @@ from .outbox import OVERHEAD, enqueue, enqueue_body, size_of
 from .peer import InboundCall, Peer
 from .presence import (
     choose_protocol,
+    goaway,
     introduce,
     know,
     on_goaway,
@@ -228,8 +229,7 @@ def _admit_call(
     elif endpoint.draining is not None and not peer.parting:
         kind, why = 'NotSentError', f'the peer takes no new calls: {endpoint.draining}'
         if peer.lockstep:  # with the answer, the only thing it reads
-            goaway = (wire.GOAWAY, 0, 0, {'reason': endpoint.draining})
-            enqueue(endpoint, peer, goaway, OVERHEAD)
+            enqueue(endpoint, peer, goaway(endpoint), OVERHEAD)
     elif len(peer.inbound) >= limits.max_calls_per_peer:
         kind, why = 'OverloadedError', f'{len(peer.inbound)} calls of this caller run'
     elif endpoint.running >= limits.max_calls:

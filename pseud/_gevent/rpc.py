@@ -26,9 +26,14 @@ class _GeventRPC(BaseRPC):
         """Begin to work; returns at once."""
         self._engine.attach()
 
-    def serve_forever(self) -> None:
-        """Work until SIGTERM or SIGINT, or until `stop`; finish what runs and return."""
-        self._serve(drain_on=(signal.SIGTERM, signal.SIGINT))
+    def serve_forever(self, grace: float = GRACE) -> None:
+        """Work until SIGTERM or SIGINT, or until `stop`; finish what runs and return.
+
+        Args:
+            grace: seconds that running functions have after a signal; a second one ends
+                them.
+        """
+        self._serve(drain_on=(signal.SIGTERM, signal.SIGINT), grace=grace)
 
     def stop(self, grace: float = GRACE) -> Any:
         """Stop: take no new calls, finish those that run, tell the peers, close.

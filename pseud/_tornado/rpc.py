@@ -6,7 +6,7 @@ from typing import Any
 
 from tornado.ioloop import IOLoop
 
-from ..rpc import BaseClient, BaseRPC, BaseServer
+from ..rpc import GRACE, BaseClient, BaseRPC, BaseServer
 from .backend import TornadoBackend, current_backend
 
 __all__ = ['Client', 'Server']
@@ -36,32 +36,36 @@ class _TornadoRPC(BaseRPC):
         if self._loop_runs():
             self._engine.attach()
             return _Done()
-        self._run(())
+        self._run((), 0)
         return None
 
-    def serve_forever(self) -> Any:
+    def serve_forever(self, grace: float = GRACE) -> Any:
         """Work until SIGTERM or SIGINT, then finish what runs and return.
 
         Inside a running event loop: something to await, that ends when `stop` is called;
-        the signals are the program's own then.
+        the signals, and the grace, are the program's own then.
+
+        Args:
+            grace: seconds that running functions have after a signal; a second one ends
+                them.
         """
         if self._loop_runs():
             self._engine.attach()
             return self._engine.ended()
-        self._run((signal.SIGTERM, signal.SIGINT))
+        self._run((signal.SIGTERM, signal.SIGINT), grace)
         return None
 
-    def _run(self, drain_on: tuple[signal.Signals, ...]) -> None:
+    def _run(self, drain_on: tuple[signal.Signals, ...], grace: float) -> None:
         if self._io_loop is not None:
-            self._serve(drain_on=drain_on)
+            self._serve(drain_on=drain_on, grace=grace)
             return
         if _has_loop():  # the program made one, and may have callbacks there
             self._io_loop = IOLoop.current()
-            self._serve(drain_on=drain_on)
+            self._serve(drain_on=drain_on, grace=grace)
             return
         with asyncio.Runner() as runner:
             self._io_loop = runner.get_loop()
-            self._serve(drain_on=drain_on)
+            self._serve(drain_on=drain_on, grace=grace)
 
     async def __aenter__(self) -> Any:
         self._engine.attach()

@@ -324,6 +324,17 @@ def test_a_lockstep_peer_is_not_welcomed():
     assert pair.down.types == [wire.RESULT]
 
 
+@pytest.mark.parametrize('right', [True, False])
+def test_a_ping_with_a_login_gets_one_answer(right):
+    pair = Gate(lockstep=True).connect()
+    pair.client.core.ping(pair.to_server)
+    pair.run()
+    assert pair.down.sent == []
+    pair.admit() if right else pair.refuse()
+    assert len(pair.up.sent) == len(pair.down.sent) == 1
+    assert pair.answers == ([wire.WELCOME, wire.PONG] if right else [wire.REJECT])
+
+
 def test_a_lockstep_peer_without_credentials():
     pair = Gate(lockstep=True, credentials=None).connect()
     pair.client.call()

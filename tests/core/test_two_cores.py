@@ -715,6 +715,46 @@ def test_what_it_looks_for_is_answered_in_turn():
     assert client.error(handle)['type'] == 'pseud.NotSentError'
 
 
+def test_a_turn_may_be_a_ping():
+    """What answers it, is all that such a peer ever learns of the server."""
+    clock = Clock()
+    client = Program(clock, server=False, lockstep=True)
+    server = Program(clock, server=True, name='red', agent='s/2')
+    pair = Wire(client, server).connect()
+    client.core.ping(pair.to_server)
+    pair.run()
+    assert pair.up.types == [wire.HELLO, wire.PING]
+    assert len(pair.up.sent) == len(pair.down.sent) == 1
+    assert pair.down.types == [wire.WELCOME, wire.PONG]
+    assert client.kinds == ['READY', 'BEAT']
+    assert pair.to_server.hello['name'] == 'red'
+    assert pair.to_server.hello['agent'] == 's/2'
+    handle = client.call(peer=pair.to_server)
+    pair.run()
+    server.core.reply(server.calls[0], b'x')
+    pair.run()
+    assert client.result(handle) == b'x'
+    assert pair.to_client.closed  # it can not be called
+    server.core.drain('it is stopping')
+    client.core.ping(pair.to_server)
+    pair.run()
+    assert len(pair.down.sent) == 3
+    assert pair.down.types[-3:] == [wire.WELCOME, wire.GOAWAY, wire.PONG]
+    assert pair.to_server.away == 'it is stopping'
+    at_rest(pair)
+
+
+def test_a_ping_of_another_service_is_one_turn():
+    clock = Clock()
+    client = Program(clock, server=False, lockstep=True, name='blue')
+    pair = Wire(client, Program(clock, server=True, name='red')).connect()
+    client.core.ping(pair.to_server)
+    pair.run()
+    assert len(pair.down.sent) == 1
+    assert pair.down.types == [wire.REJECT, wire.PONG]
+    assert "this server is 'red'" in pair.to_server.rejected
+
+
 # ---------------------------------------------------------------------- v1's own
 
 
