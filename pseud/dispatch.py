@@ -67,8 +67,11 @@ class Job(InboundCall):
             found = find_callable(engine.registry, self.name, engine.auth, user_id)
             packer = engine.packers[self.protocol]
             args, kwargs = packer.unpack_call(self.body, self.buffers)
-        except (ServiceNotFoundError, SerializationError) as error:
-            raise _Refused(f'pseud.{type(error).__name__}', str(error)) from None
+        except ServiceNotFoundError as error:
+            raise _Refused('pseud.ServiceNotFoundError', str(error)) from None
+        except SerializationError as error:
+            text = f'{self.name}() did not run: {error}'
+            raise _Refused('pseud.SerializationError', text) from None
         except Exception:
             logger.exception('asking whether %s() may be called failed', self.name)
             text = f'{self.name}() did not run: asking whether it may failed'

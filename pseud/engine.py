@@ -31,7 +31,7 @@ from .interfaces import IAuthenticationBackend, IHeartbeatBackend
 from .link import ClientSide, Link, ServerSide
 from .logins import LoginWatch, log_in
 from .native import get_ident
-from .packer import PackerV2
+from .packer import PackerV2, unreadable
 from .packer_v1 import PackerV1
 from .plugins import plugin
 from .roster import Roster
@@ -355,7 +355,7 @@ class Engine:
                         try:
                             value = self.packers[protocol].unpack(body, buffers)
                         except SerializationError as error:
-                            result.set_exception(error)
+                            result.set_exception(unreadable(error))
                         else:
                             result.set_result(value)
                 elif kind == ev.INVOKE:

@@ -15,7 +15,7 @@ from ._values.unpackable import unpackable
 from ._values.writer import LIFT, SCALARS, SEARCH, Writer, holds_bytes, look
 from .errors import SerializationError
 
-__all__ = ['PackerV2', 'TranslationTable']
+__all__ = ['PackerV2', 'TranslationTable', 'unreadable']
 
 # {code: (class, pack to bytes, unpack from bytes)}
 TranslationTable = Mapping[int, tuple[type, Callable[..., bytes], Callable[..., Any]]]
@@ -188,3 +188,10 @@ class PackerV2:
     def _on_extension(self, code: int, data: bytes) -> Any:
         self._extensions += 1
         return reader.extension(code, data)
+
+
+def unreadable(error: SerializationError) -> SerializationError:
+    """What a call fails with whose result can not be unpacked: it says that it ran."""
+    why = SerializationError(f'the function ran, but {error}')
+    why.__cause__ = error.__cause__
+    return why

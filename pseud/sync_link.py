@@ -18,9 +18,10 @@ from .errors import (
     PeerLostError,
     PseudError,
     RemoteProtocolError,
+    SerializationError,
     TimeoutError,
 )
-from .packer import PackerV2
+from .packer import PackerV2, unreadable
 from .packer_v1 import PackerV1
 from .pump import POLLIN, connect, open_socket, read_frames, send_payload
 from .settings import Settings
@@ -257,8 +258,8 @@ class SyncLink:
                 _, _, body, buffers, _ = event
                 try:
                     return self.packer.unpack(body, buffers)
-                except PseudError as error:
-                    return Failure(error)
+                except SerializationError as error:
+                    return Failure(unreadable(error))
             if event[0] == ev.ERROR:
                 _, _, body, _, protocol = event
                 return Failure(remote.load(body, self.packer, protocol), peer)

@@ -11,8 +11,8 @@ HELLO, WELCOME = 10, 11
 class RawServer:
     """A v2 server that answers by hand; its methods block, so they run in a thread."""
 
-    def __init__(self, net):
-        self.socket = net.raw(zmq.ROUTER)
+    def __init__(self, net, **options):
+        self.socket = net.raw(zmq.ROUTER, **options)
         self.socket.bind('tcp://127.0.0.1:*')
         self.address = self.socket.last_endpoint.decode()
 

@@ -42,8 +42,8 @@ def reply(
             endpoint,
             call,
             'pseud.PeerLostError',
-            f'the result of {call.name}() was dropped: {peer.queued} bytes wait '
-            'to be sent to its caller, who reads too slowly',
+            f'{call.name}() ran, but its result was dropped on the way to {peer.label}: '
+            + outcomes.slow(peer),
         )
         return
     endpoint.forget(call)
