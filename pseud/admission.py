@@ -212,6 +212,8 @@ class _Question:
     """One question to a plugin, as a backend runs it."""
 
     name = 'authenticate'
+    peer = None
+    deadline = None
 
     def __init__(
         self,

@@ -18,18 +18,9 @@ from .registry import find_callable
 if TYPE_CHECKING:
     from .engine import Engine
 
-__all__ = ['Job', 'dispatch']
+__all__ = ['Job']
 
 logger = logging.getLogger(__name__)
-
-
-def dispatch(engine: 'Engine', job: 'Job') -> None:
-    """Run an inbound call, unless what came just before it has ended it."""
-    if job.done:
-        return
-    job.engine = engine
-    job.context = engine.call_context.copy()
-    job.handle = engine.backend.spawn(job)
 
 
 class _Refused(Exception):

@@ -23,7 +23,7 @@ from .admission import Admission, networks
 from .caller import Caller
 from .client_link import ClientLink
 from .current import CURRENT, inherited
-from .dispatch import Job, dispatch
+from .dispatch import Job
 from .errors import PseudError, SerializationError, UsageError
 from .guard import Guard
 from .hooks import Hooks
@@ -359,7 +359,11 @@ class Engine:
                         else:
                             result.set_result(value)
                 elif kind == ev.INVOKE:
-                    dispatch(self, event[1])
+                    job = event[1]
+                    if not job.done:  # what came just before it has not ended it
+                        job.engine = self
+                        job.context = self.call_context.copy()
+                        job.handle = self.backend.spawn(job)
                 else:
                     self._handle_rare(kind, event)
             except Exception:  # one event must not take the others along

@@ -129,6 +129,9 @@ class HookJob:
 
     __slots__ = ('args', 'context', 'function', 'handle', 'hooks', 'lasts')
 
+    peer = None
+    deadline = None
+
     def __init__(
         self,
         hooks: Hooks,

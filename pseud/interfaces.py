@@ -92,6 +92,11 @@ class IJob(Interface):
     """One run of a registered function, as the engine hands it to a backend."""
 
     name = Attribute('the dotted name that it was called by')
+    peer = Attribute(
+        'whose it is: those of one peer begin in order, and the peers take turns; None '
+        'for what waits for nobody'
+    )
+    deadline = Attribute('from when on it need not begin, or None')
 
     def invoke():
         """Run the function in this job's context; returns what it returns."""
@@ -133,8 +138,15 @@ class IBackend(Interface):
     def result(on_cancel):
         """A new `IResult`; ``on_cancel(result)`` is called when its user cancels it."""
 
+    def new_turn():
+        """We begin with what may take time; returns when the loop is to get on."""
+
     def spawn(job):
-        """Run an `IJob`; returns an `IHandle` that stops it, or None if it has ended."""
+        """Run an `IJob` when it is its turn: at once, unless others wait.
+
+        Returns:
+            An `IHandle` that stops it, or None if it has ended.
+        """
 
     def run_until(result):
         """Run the loop, which does not run, until the `IResult` is there; return it."""

@@ -109,24 +109,31 @@ class SocketLink(Link):
             self.monitor.close(0)
             self.socket.close()
 
-    def drain(self) -> None:
+    def drain(self, patient: bool = False) -> None:
         """Take in what has arrived; after a burst let others have their turn.
 
         Where messages come one at a time, the answer leaves before anything else is
         looked at.  In a crowd answers leave once nothing is left to read: the first wakes
         libzmq's I/O thread, the others find it awake.
+
+        Args:
+            patient: let the burst take the time it needs.
         """
         if self.draining or self.socket.closed or self.forked():
             return
         engine = self.engine
         core, sender, read = engine.core, engine.sender, self.read
-        pollin = self.pollin
+        pollin, now = self.pollin, engine.backend.now
+        until = engine.backend.new_turn()
+        if patient:
+            until = inf
+        count = 0
         self.draining = sender.reading = True
         try:
             # The descriptor stirs because something has arrived, most of the time: to
             # look first would cost more than the exception now and then.
             readable = True
-            for count in range(BURST):
+            while True:
                 if readable:
                     try:
                         read()
@@ -146,10 +153,13 @@ class SocketLink(Link):
                     self.crowded = count > 2
                     break
                 readable = bool(zmq_poll(pollin, 0))
-            else:
-                self.crowded = True
-                sender.flush()
-                engine.backend.call_soon(self.drain)
+                count += 1
+                if count == BURST or (readable and now() >= until):
+                    self.crowded = True
+                    sender.flush()
+                    # unlike call_soon, lets gevent's hub look for other events first
+                    engine.backend.call_at(now(), self.drain)
+                    break
         finally:
             self.draining = sender.reading = False
             if core.dirty:  # for other links, or this one was closed meanwhile
@@ -178,7 +188,7 @@ class SocketLink(Link):
         for _ in range(BURSTS):
             if self.socket.closed or not zmq_poll(self.pollin, 0):
                 return
-            self.drain()
+            self.drain(patient=True)
 
     def look_again(self) -> None:
         # a send from outside `drain` may have swallowed the news of input

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(pseud.__file__).parent
 # From the bottom up. A module imports from the lines above its own, and nothing else of
 # pseud; modules of one package import each other, without circles.
 LAYERS = [
-    'errors _version exposure native seldom users',
+    'errors _version exposure native seldom turns users',
     '_core',
     '_values',
     'packer keys passwords',
@@ -44,7 +44,7 @@ EXTERNAL = {
     'asyncio': '_tornado testing',
     'gevent': '_gevent testing',
     'greenlet': '_gevent',
-    'time': '_gevent sync_engine sync_link testing zap',
+    'time': '_gevent _tornado sync_engine sync_link testing zap',
     'threading': 'native rpc',
     '_thread': 'native',
     'concurrent': '_gevent',

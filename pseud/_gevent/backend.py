@@ -15,6 +15,7 @@ from greenlet import GreenletExit
 from zope.interface import implementer
 
 from ..interfaces import IBackend, IHandle, IResult
+from ..turns import TURN
 from .handlers import HandlerPool
 
 __all__ = ['GeventBackend', 'Result']
@@ -107,11 +108,14 @@ class GeventBackend:
     def __init__(self, max_handlers: int) -> None:
         self.loop = gevent.get_hub().loop
         self.now = time.monotonic
-        self._pool = HandlerPool(self.loop, max_handlers)
+        self._pool = HandlerPool(self, max_handlers)
         self.spawn = self._pool.spawn
 
     def running(self) -> bool:
         return True
+
+    def new_turn(self) -> float:
+        return self.now() + TURN
 
     def call_soon(self, callback: Callback) -> Soon:
         return Soon(self.loop.run_callback(callback))

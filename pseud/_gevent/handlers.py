@@ -6,7 +6,7 @@ go on with the rest.  Each call has a context of its own all the same.
 """
 
 from inspect import iscoroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from greenlet import GreenletExit, greenlet
@@ -14,6 +14,10 @@ from zope.interface import implementer
 
 from ..errors import UsageError
 from ..interfaces import IHandle
+from ..turns import Turns
+
+if TYPE_CHECKING:
+    from .backend import GeventBackend
 
 __all__ = ['HandlerPool']
 
@@ -29,24 +33,31 @@ class HandlerPool:
     """Runs jobs in greenlets.
 
     Args:
-        loop: of the hub.
+        backend: whose hub it is.
         limit: greenlets at the same time; further jobs wait.
     """
 
-    def __init__(self, loop: Any, limit: int) -> None:
-        self.loop = loop
+    def __init__(self, backend: 'GeventBackend', limit: int) -> None:
+        self.backend = backend
+        self.loop = backend.loop
         self.hub = gevent.get_hub()
         self.limit = limit
-        self.waiting: dict[Handler, None] = {}  # in order
+        self.urgent: list[Handler] = []  # they wait for nobody
+        self.waiting = Turns()
         self.idle: list[_Worker] = []
         self.count = 0  # workers, idle ones included
+        self.until = 0.0  # when the hub has to get on
         self.scheduled = False
 
     def spawn(self, job: Any) -> 'Handler':
         """Run a job as soon as the hub gets to it."""
         handler = Handler(self, job)
-        self.waiting[handler] = None
-        self.wake()
+        if job.peer is None:
+            self.urgent.append(handler)
+        else:
+            self.waiting.put(job.peer, handler)
+        if not self.scheduled:
+            self.wake()
         return handler
 
     def wake(self) -> None:
@@ -56,21 +67,34 @@ class HandlerPool:
             self.loop.run_callback(self._run)
 
     def _run(self) -> None:
-        """In the hub: let workers run until nothing waits, or all of them are busy."""
-        self.scheduled = False
-        while self.waiting:
+        """In the hub: let workers run, until nothing waits or all of them are busy.
+
+        Or until the hub has to get on.
+        """
+        backend, ring = self.backend, self.waiting.ring
+        urgent, self.urgent = self.urgent, []
+        for handler in urgent:
+            extra = greenlet(handler.run, self.hub)
+            extra.switch(extra)
+        self.until = backend.new_turn()
+        while ring:
+            if backend.now() >= self.until:
+                # a timer: before callbacks, the hub would not look for events
+                backend.call_at(0.0, self._run)
+                return
             if self.idle:
                 worker = self.idle.pop()
             elif self.count < self.limit:
                 worker = _Worker(self)
                 self.count += 1
             else:
-                return  # the first worker that gets free goes on
+                break  # the first worker that gets free goes on
             worker.switch()  # comes back when it blocks, or has nothing left to do
+        self.scheduled = False
 
 
 class _Worker(greenlet):  # type: ignore[misc]
-    """Runs the jobs that wait, one after the other, until there are none."""
+    """Runs the jobs that wait, one after the other, as long as there are any, and time."""
 
     def __init__(self, pool: HandlerPool) -> None:
         super().__init__(parent=pool.hub)
@@ -78,44 +102,50 @@ class _Worker(greenlet):  # type: ignore[misc]
 
     def run(self) -> None:
         pool = self.pool
+        now, pop, ring = pool.backend.now, pool.waiting.pop, pool.waiting.ring
         try:
             while True:
-                while pool.waiting:
-                    handler = next(iter(pool.waiting))
-                    del pool.waiting[handler]
-                    handler.run(self)
+                while ring and (time := now()) < pool.until:
+                    handler = pop()
+                    if handler is not None:
+                        deadline = handler.job.deadline
+                        if deadline is None or deadline > time:
+                            handler.run(self)
+                        # else the core is about to end it
+                if ring:
+                    pool.wake()
                 if len(pool.idle) >= SPARE:
                     return
                 pool.idle.append(self)
                 pool.hub.switch()
         finally:
             pool.count -= 1
-            if pool.waiting:
+            if ring:
                 pool.wake()
 
 
 @implementer(IHandle)
 class Handler:
-    """One run of a job, in some worker."""
+    """One run of a job, in some greenlet."""
 
-    __slots__ = ('job', 'pool', 'worker')
+    __slots__ = ('greenlet', 'job', 'pool')
 
     def __init__(self, pool: HandlerPool, job: Any) -> None:
         self.pool = pool
         self.job = job
-        self.worker: _Worker | None = None
+        self.greenlet: greenlet | None = None
 
-    def run(self, worker: _Worker) -> None:
-        self.worker = worker
+    def run(self, current: greenlet) -> None:
+        self.greenlet = current
         try:
             value = self.job.invoke()
         except BaseException as error:
-            self.worker = None
+            self.greenlet = None
             self.job.failed(error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
-                worker.pool.hub.handle_system_error(type(error), error)
+                self.pool.hub.handle_system_error(type(error), error)
             return
-        self.worker = None
+        self.greenlet = None
         if iscoroutine(value):
             value.close()
             self.job.failed(UsageError(f'{self.job.name}() {NO_COROUTINES}'))
@@ -123,11 +153,12 @@ class Handler:
             self.job.succeeded(value)
 
     def cancel(self) -> None:
-        self.pool.waiting.pop(self, None)
-        if self.worker is not None:
+        if self.greenlet is None:
+            self.pool.waiting.discard(self.job.peer, self)
+        else:
             self.pool.loop.run_callback(self._throw)
 
     def _throw(self) -> None:
         """In the hub: end the handler where it waits, unless it has ended meanwhile."""
-        if self.worker is not None:
-            self.worker.throw(GreenletExit)
+        if self.greenlet is not None:
+            self.greenlet.throw(GreenletExit)

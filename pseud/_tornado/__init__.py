@@ -1,6 +1,6 @@
 """The backend for asyncio, and so for tornado, whose loop is asyncio's."""
 
-from .backend import TornadoBackend, current_backend
+from .backend import TornadoBackend
 from .rpc import Client, Server
 
-__all__ = ['Client', 'Server', 'TornadoBackend', 'current_backend']
+__all__ = ['Client', 'Server', 'TornadoBackend']

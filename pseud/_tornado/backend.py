@@ -6,6 +6,7 @@ an asyncio program tornado is never seen.
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
@@ -15,8 +16,9 @@ from zope.interface import implementer
 
 from ..errors import UsageError
 from ..interfaces import IBackend, IHandle, IResult
+from .handlers import Handlers
 
-__all__ = ['TornadoBackend', 'current_backend']
+__all__ = ['TornadoBackend', 'current_loop']
 
 Callback = Callable[[], object]
 
@@ -62,16 +64,22 @@ class TornadoBackend:
 
     Args:
         loop: it; it need not run yet.
+        max_handlers: awaitables of functions at the same time; further calls wait.
     """
 
     name = 'tornado'
     cooperative = False
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_handlers: int) -> None:
         self.loop = loop
         # Ours, or callbacks would run in the context of whichever user code caused them.
         self._context = copy_context()
-        self.now = loop.time
+        # what asyncio's own loops do, without a call of theirs in between
+        plain = getattr(loop.time, '__func__', None) is asyncio.BaseEventLoop.time
+        self.now: Callable[[], float] = time.monotonic if plain else loop.time
+        self._handlers = Handlers(self, max_handlers)
+        self.spawn = self._handlers.spawn
+        self.new_turn = self._handlers.new_turn
 
     def call_soon(self, callback: Callback) -> asyncio.Handle:
         return self.loop.call_soon(callback, context=self._context)
@@ -101,50 +109,12 @@ class TornadoBackend:
         result.on_cancel = on_cancel
         return result
 
-    def spawn(self, job: Any) -> 'asyncio.Future[Any] | None':
-        """Run a job inline; if it gives an awaitable, go on in a task."""
-        try:
-            value = job.invoke()
-        except (KeyboardInterrupt, SystemExit) as error:
-            job.failed(error)
-            raise
-        except BaseException as error:
-            job.failed(error)
-            return None
-        if not hasattr(value, '__await__'):
-            job.succeeded(value)
-            return None
-        if isinstance(value, asyncio.Future):  # of a gen.coroutine, for instance
-            future = value
-        else:
-            # A task that is cancelled before it begins closes its own coroutine, not one
-            # that it would have awaited.
-            coroutine = value if asyncio.iscoroutine(value) else _wait_for(value)
-            future = self.loop.create_task(coroutine, context=job.context)
-        future.add_done_callback(lambda done: _finished(job, done))
-        return future
-
     def run_until(self, result: 'asyncio.Future[Any]') -> Any:
         return self.loop.run_until_complete(result)
 
 
-async def _wait_for(awaitable: Any) -> Any:
-    return await awaitable
-
-
-def _finished(job: Any, future: 'asyncio.Future[Any]') -> None:
-    if future.cancelled():
-        job.failed(asyncio.CancelledError('cancelled'))
-        return
-    error = future.exception()
-    if error is not None:
-        job.failed(error)
-    else:
-        job.succeeded(future.result())
-
-
-def current_backend(io_loop: Any = None) -> TornadoBackend:
-    """The backend of a loop, or of the one that runs in this thread.
+def current_loop(io_loop: Any = None) -> asyncio.AbstractEventLoop:
+    """The asyncio loop of a tornado IOLoop, or the one that runs in this thread.
 
     Args:
         io_loop: a tornado IOLoop or an asyncio loop; None takes the running one.
@@ -167,4 +137,4 @@ def current_backend(io_loop: Any = None) -> TornadoBackend:
         raise UsageError(
             f'io_loop must be a tornado IOLoop or an asyncio loop, not {io_loop!r}'
         )
-    return TornadoBackend(io_loop)
+    return io_loop

@@ -7,21 +7,22 @@ from typing import Any
 from tornado.ioloop import IOLoop
 
 from ..rpc import GRACE, BaseClient, BaseRPC, BaseServer
-from .backend import TornadoBackend, current_backend
+from .backend import TornadoBackend, current_loop
 
 __all__ = ['Client', 'Server']
 
 
 class _TornadoRPC(BaseRPC):
     def _make_backend(self) -> TornadoBackend:
-        return current_backend(self._io_loop)
+        loop = current_loop(self._io_loop)
+        return TornadoBackend(loop, self.settings.limits.max_handlers)
 
     def _loop_runs(self) -> bool:
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
             return False
-        return self._io_loop is None or current_backend(self._io_loop).loop is running
+        return self._io_loop is None or current_loop(self._io_loop) is running
 
     def _done(self) -> '_Done':
         return _Done()
