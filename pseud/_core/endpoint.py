@@ -325,6 +325,7 @@ class Endpoint:
         peer.in_flight -= 1
         if peer.protocol == 2 and not self.lockstep:
             enqueue(self, peer, (wire.CANCEL, call_id), OVERHEAD)
+            peer.stale = True
 
     def fail_all(self, reason: str) -> list[Event]:
         """The endpoint closes: end every call that is under way, both ways."""

@@ -96,7 +96,10 @@ def has_room_for(endpoint: 'Endpoint', peer: 'Peer', size: int) -> bool:
     limits = endpoint.limits
     if peer.queued + size > limits.max_queue:
         return False
-    return not peer.blocked or endpoint.stuck + size <= limits.max_queued
+    return not peer.blocked or (
+        endpoint.stuck + size <= limits.max_queued
+        and len(peer.outbox) < 4 * limits.max_calls_per_peer
+    )
 
 
 def has_room(endpoint: 'Endpoint', peer: 'Peer') -> bool:
@@ -132,6 +135,9 @@ def transmit(
 ) -> bool:
     """Send everything that waits for a peer.
 
+    A peer that is blocked is tried again and again, however much waits for it: what is
+    sent is made only once there is room.
+
     Args:
         now: the time; only looked at if the peer is blocked.
         send: ``send(peer, frames)`` sends one ØMQ message, or says False: no room.
@@ -140,6 +146,12 @@ def transmit(
         Whether there was room for all of it; else the peer is blocked.
     """
     outbox = peer.outbox
+    if peer.blocked and outbox:
+        if peer.stale:
+            refresh(endpoint, peer, now)
+        if not send(peer, _Later(lambda: take(endpoint, peer, now) or _nothing(peer))):
+            return False
+        sent(endpoint, peer)
     if not peer.blocked and peer.queued <= BATCH and peer.protocol == 2:
         if outbox:
             if not send(peer, [wire.encode(outbox), *peer.outbox_buffers]):
@@ -155,6 +167,34 @@ def transmit(
             return False
         sent(endpoint, peer)
     return True
+
+
+class _Later(Sequence[Buffer]):
+    """Frames that are made when somebody looks at them."""
+
+    __slots__ = ('_frames', '_make')
+
+    def __init__(self, make: Callable[[], list[Buffer]]) -> None:
+        self._make = make
+        self._frames: list[Buffer] = []
+
+    def _made(self) -> list[Buffer]:
+        if not self._frames:
+            self._frames = self._make()
+        return self._frames
+
+    def __len__(self) -> int:
+        return len(self._made())
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._made()[at]
+
+
+def _nothing(peer: 'Peer') -> list[Buffer]:
+    """A message that says nothing, in the place of one that need not be sent any more."""
+    if peer.protocol == 1:
+        return [v1.VERSION, b'', v1.HEARTBEAT, b'']
+    return [wire.encode([])]
 
 
 def take(endpoint: 'Endpoint', peer: 'Peer', now: float) -> list[Buffer]:
@@ -242,6 +282,7 @@ def unsent(peer: 'Peer') -> dict[int, tuple[Buffer, Sequence[Buffer]]]:
 
 def refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
     """Drop the calls that ended or moved meanwhile; tell the others' remaining time."""
+    peer.stale = False
     dropped: set[int] = set()
     kept: list[Message] = []
     buffers: list[Buffer] = []

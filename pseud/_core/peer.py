@@ -36,6 +36,7 @@ class Peer:
         queued: bytes in them, roughly.
         taken: how many of both the ØMQ message under construction holds.
         blocked: the last attempt to send met a full pipe; what waits may grow old.
+        stale: calls that wait to be sent may have been cancelled meanwhile.
         overdue: when it last let a call or a ping wait for too long.
         parting: we take no new calls, and it has not said yet that it knows.
         in_flight: calls to it that wait for an answer.
@@ -73,6 +74,7 @@ class Peer:
         'queued',
         'ready',
         'rejected',
+        'stale',
         'taken',
         'user_id',
         'view',
@@ -114,6 +116,7 @@ class Peer:
         self.held: list[tuple[Any, Any]] = []
         self.held_bytes = 0
         self.blocked = False
+        self.stale = False
         self.overdue = 0.0
         self.parting = False
         self.dirty = False
