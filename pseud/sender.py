@@ -80,7 +80,7 @@ class Sender:
         try:
             if not self.core.transmit(peer, now, peer.link.send):
                 self._block(peer)
-        except zmq.ZMQError:  # the other peers are not to suffer
+        except Exception:  # the other peers are not to suffer
             logger.exception('can not send to %s', peer.label)
 
     def _block(self, peer: Peer) -> None:

@@ -444,6 +444,30 @@ def test_what_is_sent_before_the_login(net, monkeypatch):
 
 
 @attack()
+def test_both_versions_before_the_login(net):
+    """No answer breaks off half-way, where the next one's would follow."""
+    server, address = serve(net, 'untrusted_curve')
+    client = client_of(net, address, 'untrusted_curve')
+    assert (yield client.who()) == ['alice', 'alice']
+    stranger = by_curve(net, address)
+    work = b'v1', b'1' * 16, b'\x03', msgpack.packb(['who', [], {}])
+    stranger.socket.send_multipart([b'', *work])
+    stranger.send([CALL, 1, 0, ARGS, 'who'])
+    stranger.socket.send_multipart([b'', *work])
+    for _ in range(2):
+        assert (yield net.thread(stranger.socket.recv_multipart))[3] == b'\x11'
+        assert (yield client.who()) == ['alice', 'alice']
+
+
+@attack()
+def test_a_login_refused_by_a_client(net):
+    server, address = serve(net, 'noop_auth_backend')
+    stranger = Stranger(net, address)
+    stranger.send([REJECT, 0, 0, {'reason': 'why', 'unauthorized': True}])
+    assert (yield net.thread(stranger.still_served)) == []
+
+
+@attack()
 def test_a_flood_of_hellos(net):
     server, address = serve(net, 'noop_auth_backend')
     stranger = Stranger(net, address)

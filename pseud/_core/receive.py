@@ -76,6 +76,8 @@ def receive(
         elif peer.admitted:
             _receive_v2(endpoint, peer, wire.decode(head), payload, now, events)
         else:
+            if peer.protocol != 2:
+                choose_protocol(peer, 2)
             know(endpoint, peer, events)
             hold(endpoint, peer, wire.decode(head), payload, events)
     except RemoteProtocolError as error:

@@ -680,6 +680,21 @@ def test_every_hello_of_v1_is_answered(admitted):
     assert len(asked(pair.server)) == 1
 
 
+def test_versions_do_not_mix_before_the_login():
+    """The answer to a call of v2 would be none of v1: it has another kind of id."""
+    pair = old()
+    pair.say_v1(v1.WORK, work())
+    before = pair.said
+    pair.say(call(1), hello())
+    assert pair.server.kinds == ['VIOLATION']
+    assert pair.said == before
+    pair.say_v1(v1.HELLO, msgpack.packb(CREDENTIALS))
+    pair.say(call(1))
+    assert pair.server.kinds == ['VIOLATION', 'LOGIN', 'VIOLATION']
+    pair.admit()
+    assert [kind for kind, *_ in pair.said] == [v1.UNAUTHORIZED, v1.AUTHENTICATED]
+
+
 def test_v1_credentials_of_bytes():
     pair = old()
     pair.say_v1(v1.HELLO, msgpack.packb(('älice'.encode(), b'p\xff')))
