@@ -6,6 +6,7 @@ nobody has made.
 """
 
 from collections import Counter, deque
+from math import inf
 
 from journal import BEGAN, ENDED, MADE, OUTCOME, VIOLATION, maker
 
@@ -36,7 +37,8 @@ class Call:
     """What is known of a call.
 
     Attributes:
-        made: whether who made it says so.
+        made: how often who made it says so.
+        due: when its timeout is over, in milliseconds.
         outcomes: what it ended with.
         ran: the processes that ran it, once for each time.
         ended: how these runs ended.
@@ -44,10 +46,11 @@ class Call:
         lines: all of them, for people.
     """
 
-    __slots__ = ('ended', 'last', 'lines', 'made', 'outcomes', 'ran', 'wrong')
+    __slots__ = ('due', 'ended', 'last', 'lines', 'made', 'outcomes', 'ran', 'wrong')
 
     def __init__(self):
         self.made = 0
+        self.due = inf
         self.outcomes = []
         self.ran = []
         self.ended = []
@@ -63,6 +66,7 @@ class Accounts:
         made: how many calls were made, by function.
         outcomes: how many ended how.
         runs: how many functions began to run.
+        late: how many ended how long after their timeouts.
         cut_short: calls without outcome, as who made them was killed.
         findings: texts about what must not be.
     """
@@ -74,6 +78,7 @@ class Accounts:
         self.made = Counter()
         self.outcomes = Counter()
         self.runs = 0
+        self.late = Counter()
         self.cut_short = 0
         self.findings = []
 
@@ -88,10 +93,14 @@ class Accounts:
         call.lines.append((int(when), process, f'{what} {text}'))
         if what == MADE:
             call.made += 1
-            self.made[text.rpartition(' ')[2]] += 1
+            *_, function, timeout = text.split()
+            self.made[function] += 1
+            if timeout != 'None':
+                call.due = int(when) + float(timeout) * 1000
         elif what == OUTCOME:
             call.outcomes.append(text)
             self.outcomes[text] += 1
+            self.late[_span(int(when) - call.due)] += 1
         elif what == BEGAN:
             call.ran.append(process)
             self.runs += 1
@@ -150,6 +159,14 @@ class Accounts:
                 yield f'{outcome} is no outcome'
         if len(call.ended) != len(call.ran) and self.dead.isdisjoint(call.ran):
             yield f'{len(call.ran)} runs, of which {len(call.ended)} ended'
+
+
+def _span(milliseconds):
+    """For a table."""
+    for most in (0, 100, 1000, 5000, 20000):
+        if milliseconds <= most:
+            return f'up to {most / 1000:g} s late' if most else 'in time'
+    return 'more than 20 s late'
 
 
 def _runs(call):

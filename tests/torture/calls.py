@@ -2,7 +2,7 @@
 
 from config import STRANGER
 from functions import TOO_LARGE
-from journal import MADE, OUTCOME
+from journal import OUTCOME
 
 from pseud import errors
 
@@ -52,7 +52,8 @@ class Calls:
             timeout: seconds, or None.
             cancel_after: seconds, or None.
         """
-        call_id = self.journal.made(f'{self.me} > {to} {function}')
+        call_id = self.journal.new_id()
+        self.journal.made(call_id, self.me, to, function, timeout)
         caller = caller.with_options(timeout=timeout)
         try:
             result = caller.call(function, call_id, self.me, to, *args)
@@ -64,7 +65,9 @@ class Calls:
             value = yield result
         except (self.driver.cancelled, self.driver.result_cancelled):
             self._ended(call_id, 'cancelled')
-            if cancel_after is None:  # it was not we who did: the handler that calls ends
+            if (
+                cancel_after is None
+            ):  # it was not we who did: the handler that calls ends
                 raise
             return 'cancelled'
         except Exception as error:
@@ -80,7 +83,7 @@ class Calls:
         call_id = self.journal.new_id()
         ids = {user: f'{call_id}/{user}' for user in users}
         for user in users:
-            self.journal.write(MADE, ids[user], f'{self.me} > {user} each')
+            self.journal.made(ids[user], self.me, user, 'each', timeout)
         caller = server.with_options(timeout=timeout).send_to_many(users)
         outcomes = yield caller.each(call_id, self.me, None, value)
         for user, what in outcomes.items():

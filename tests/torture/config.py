@@ -1,4 +1,4 @@
-"""Who is who in a torture run: servers, users, how they prove it, and where they connect."""
+"""Who is who in a torture run: servers and users, and how they prove it."""
 
 import json
 import pathlib
@@ -7,9 +7,9 @@ import time
 import zmq
 
 __all__ = [
-    'SYNC',
-    'STRANGERS',
     'STRANGER',
+    'STRANGERS',
+    'SYNC',
     'client_settings',
     'make',
     'read',

@@ -3,11 +3,11 @@
 Each process appends lines to files of its own, a line by one ``write``, so that nothing is
 lost when it is killed::
 
-    M 5210 c3.2-77 u40 > plain nap     made, 5210 ms after the beginning
-    O 5523 c3.2-77 result              its outcome
-    B 5215 c3.2-77                     its function began to run
-    E 5520 c3.2-77 returned            and ended
-    V 5215 c3.2-77 as u41              something that must not be
+    M 5210 c3.2-77 u40 > plain nap 5.0   made, 5210 ms after the beginning
+    O 5523 c3.2-77 result                its outcome
+    B 5215 c3.2-77                       its function began to run
+    E 5520 c3.2-77 returned              and ended
+    V 5215 c3.2-77 it came from u41      something that must not be
 
 The id of a call begins with the name of the process that made it.
 """
@@ -17,7 +17,16 @@ import pathlib
 import threading
 import time
 
-__all__ = ['BEGAN', 'ENDED', 'MADE', 'OUTCOME', 'VIOLATION', 'Journal', 'Reader', 'maker']
+__all__ = [
+    'BEGAN',
+    'ENDED',
+    'MADE',
+    'OUTCOME',
+    'VIOLATION',
+    'Journal',
+    'Reader',
+    'maker',
+]
 
 MADE, OUTCOME, BEGAN, ENDED, VIOLATION = 'MOBEV'
 
@@ -48,17 +57,15 @@ class Journal:
         self.file = None
         self.lock = threading.Lock()  # SyncClients are called from threads
 
-    def made(self, text):
-        """A call is about to be made; returns its id."""
-        call_id = self.new_id()
-        self.write(MADE, call_id, text)
-        return call_id
-
     def new_id(self):
         """An id that no other call has."""
         with self.lock:
             self.calls += 1
             return f'{self.process}-{self.calls}'
+
+    def made(self, call_id, who, to, function, timeout):
+        """A call is about to be made."""
+        self.write(MADE, call_id, f'{who} > {to} {function} {timeout}')
 
     def write(self, what, call_id, text=''):
         """Append one line."""

@@ -98,8 +98,12 @@ class Process:
         return Role(self)
 
     def run(self):
+        with contextlib.suppress(AttributeError):  # where there is such a thing
+            # killed when the supervisor is, also while stopped: PR_SET_PDEATHSIG
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
         logging.getLogger().addHandler(self.warnings)
         threading.Thread(target=self._listen, daemon=True).start()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor
         signal.signal(signal.SIGTERM, lambda *_: self.commands.append('stop'))
         self.driver.run(self._main(), (step for step in ()))
 

@@ -34,12 +34,15 @@ def say(world, faults):
     lines += _table('outcomes', accounts.outcomes)
     lines.append(f'{accounts.runs:10} runs of functions')
     lines.append(f'{accounts.cut_short:10} calls without outcome, by processes killed')
+    lines += _table('ends of calls', accounts.late)
     lines += _table('faults', faults.counts)
     lines += _table('warnings', world.warned)
     lines += _processes(world)
     findings = [*world.findings, *accounts.findings]
     lines += ['', *findings]
-    verdict = f'{len(findings)} FINDINGS' if findings else 'clean: every call accounted for'
+    verdict = (
+        f'{len(findings)} FINDINGS' if findings else 'clean: every call accounted for'
+    )
     return '\n'.join([*lines, '', verdict])
 
 
@@ -68,7 +71,9 @@ def _processes(world):
         memory = [kb for _, kb in member.memory]
         at = [int(part * (len(memory) - 1)) for part in (0.25, 0.5, 1)]
         sampled = [memory[number] for number in at] if memory else []
-        megabytes = [first['memory'], *sampled, now['memory']] if len(memory) > 3 else []
+        megabytes = (
+            [first['memory'], *sampled, now['memory']] if len(memory) > 3 else []
+        )
         lines.append(
             f'{member.name:10} {member.generation + 1:6}  {spans[0]:11}  {spans[1]:7}  '
             f'{spans[2]:7}  {spans[3]:16}  '

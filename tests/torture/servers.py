@@ -32,9 +32,7 @@ class TorturedServer(LoopRole):
         self.joined = self.left = 0
 
     def open(self):
-        server = self.driver.Server(
-            self.service, context=self.context, **self.settings
-        )
+        server = self.driver.Server(self.service, context=self.context, **self.settings)
         self.server = server
         Functions(self.calls, server=True).register(server)
         server.register_rpc(os.getpid, name='pid')
@@ -94,7 +92,9 @@ class TorturedServer(LoopRole):
             if peer.in_flight:
                 problems.append(f'{peer} has {peer.in_flight} calls in flight')
         if self.joined - self.left != len(here):
-            problems.append(f'{self.joined} came, {self.left} left, {len(here)} are here')
+            problems.append(
+                f'{self.joined} came, {self.left} left, {len(here)} are here'
+            )
         if STRANGER in here:
             problems.append('a stranger is still connected')
         return problems

@@ -29,12 +29,12 @@ class Strangers:
         self.config = process.config
         self.servers = list(self.config['servers'].values())
         self.inputs = {
-            (name, version): [
+            version: [
                 path.read_bytes()
                 for path in sorted((CORPUS / name).iterdir())
                 if not path.name.startswith('open-')
             ]
-            for name, version in (('head_v2', 2), ('payload_v1', 1))
+            for version, name in ((2, 'head_v2'), (1, 'payload_v1'))
         }
         self.plain = []
         self.zmtp = []
@@ -104,7 +104,7 @@ class Strangers:
 
     def broken(self):
         """Something that was a message, with a few bytes changed."""
-        (name, version), inputs = self.rng.choice(list(self.inputs.items()))
+        version, inputs = self.rng.choice(list(self.inputs.items()))
         data = self.rng.choice(inputs)
         if self.rng.random() < 0.9:
             data = mutate(data, self.rng, inputs, framed=True)
@@ -119,7 +119,12 @@ class Strangers:
             wire.encode(
                 [
                     (wire.RESULT, call_id, 0, body),
-                    (wire.ERROR, call_id + 2, 0, wire.error_body('ValueError', 'a lie')),
+                    (
+                        wire.ERROR,
+                        call_id + 2,
+                        0,
+                        wire.error_body('ValueError', 'a lie'),
+                    ),
                     (wire.CANCEL, call_id + 4),
                     (wire.CANCEL, call_id + 5),
                     rng.choice(

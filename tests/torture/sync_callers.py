@@ -104,8 +104,9 @@ class Caller(threading.Thread):
     def call(self, function, args, how):
         """Make a call; its outcome."""
         journal = self.callers.journal
-        call_id = journal.made(f'{self.name} > {self.service} {function}')
-        caller = self.client.with_options(timeout=how.get('timeout', 5.0))
+        call_id, timeout = journal.new_id(), how.get('timeout', 5.0)
+        journal.made(call_id, self.name, self.service, function, timeout)
+        caller = self.client.with_options(timeout=timeout)
         try:
             value = caller.call(function, call_id, self.name, self.service, *args)
         except Exception as error:
