@@ -78,6 +78,15 @@ class Calls:
             outcome = 'rubbish'
         return self._ended(call_id, outcome)
 
+    def hail(self, caller, to):
+        """``yield from`` this: many calls in a row, soon due: they may fill a pipe."""
+        value = self.rng.randbytes(self.rng.choice((10, 10_000)))
+        timeout = self.rng.uniform(0.05, 1)
+        for _ in range(self.rng.randrange(100)):
+            call = self.call(caller, 'echo', to, value, expected=value, timeout=timeout)
+            self.spawn(call)
+            yield self.driver.sleep(0.001)
+
     def each(self, server, users, value, timeout):
         """``yield from`` this: call many clients at once."""
         call_id = self.journal.new_id()

@@ -47,6 +47,8 @@ class TorturedClients(LoopRole):
             user.away = True
             user.calls.spawn(user.begin_anew())
         elif kind < 0.011:
+            user.calls.spawn(user.calls.hail(user.client, user.calls.service))
+        elif kind < 0.012:
             for _ in range(BURST):
                 user.call('nap', (0.1,), {})
         else:

@@ -69,6 +69,8 @@ def make(directory, *, backend, seed, rate, servers, processes, clients, threads
             'password': f'secret of {name}',
             **_keys(),
         }
+    config['places'] = sorted(set(places))
+    config['narrow'] = [*config['servers'], *config['places']][1::2]
     config['stranger'] = {'password': f'secret of {STRANGER}', **_keys()}
     return config
 

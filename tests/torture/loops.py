@@ -10,6 +10,7 @@ import zmq
 __all__ = ['LoopRole', 'left_by']
 
 PATIENCE = 30  # seconds
+NARROW = 4096  # bytes
 
 
 class LoopRole:
@@ -25,6 +26,9 @@ class LoopRole:
         self.journal = process.journal
         self.rng = process.rng
         self.context = zmq.Context()
+        if process.name in process.config['narrow']:  # pipes are full soon
+            self.context.sndhwm = 2
+            self.context.sndbuf = self.context.rcvbuf = NARROW
 
     def tasks(self):
         """How many tasks or greenlets there are."""

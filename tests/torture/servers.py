@@ -56,7 +56,10 @@ class TorturedServer(LoopRole):
             if kind < 0.02:
                 users = rng.sample(self.users, min(len(self.users), 5))
                 calls.spawn(calls.each(server, users, rng.random(), 3.0))
-            elif kind < 0.023:
+            elif kind < 0.024:
+                user = rng.choice(self.users)
+                calls.spawn(calls.hail(server.send_to(user), user))
+            elif kind < 0.027:
                 server.expel(rng.choice(self.users), 'by chance')
             else:
                 self.call_a_client()

@@ -168,10 +168,8 @@ class World:
             for number in range(relays):
                 self.relays[f'{name}/{number}'] = Relay(server['address'])
         self._connect()
-        places = sorted({user['place'] for user in config['users'].values()})
-        config['places'] = [place for place in places if place != SYNC]
         (self.directory / 'config.json').write_text(json.dumps(config))
-        names = [*config['servers'], *places, STRANGERS]
+        names = [*config['servers'], *config['places'], SYNC, STRANGERS]
         # half of them, and not only of one sort
         self.members = {
             name: Member(self, name, steady=number % 2 == 0)
