@@ -7,8 +7,6 @@ socket stirs, and by a timer, but no more often than every `RETRY` seconds.
 import logging
 from typing import Any
 
-import zmq
-
 from ._core.endpoint import Endpoint
 from ._core.peer import Peer
 

@@ -446,7 +446,7 @@ def test_what_is_sent_before_the_login(net, monkeypatch):
 @attack()
 def test_both_versions_before_the_login(net):
     """No answer breaks off half-way, where the next one's would follow."""
-    server, address = serve(net, 'untrusted_curve')
+    _server, address = serve(net, 'untrusted_curve')
     client = client_of(net, address, 'untrusted_curve')
     assert (yield client.who()) == ['alice', 'alice']
     stranger = by_curve(net, address)
@@ -461,7 +461,7 @@ def test_both_versions_before_the_login(net):
 
 @attack()
 def test_a_login_refused_by_a_client(net):
-    server, address = serve(net, 'noop_auth_backend')
+    _server, address = serve(net, 'noop_auth_backend')
     stranger = Stranger(net, address)
     stranger.send([REJECT, 0, 0, {'reason': 'why', 'unauthorized': True}])
     assert (yield net.thread(stranger.still_served)) == []

@@ -338,17 +338,19 @@ class Endpoint:
     def ping(self, peer: Peer, token: int = 0) -> bool:
         """Ask for a sign of life; the answer is a BEAT event.
 
-        To a server that speaks v1 it is a heartbeat, which has no answer.  One that has
-        not said hello is not asked: it may be a REQ socket, which we have met anew.
+        To a server that speaks v1 it is a heartbeat, which has no answer.  A client that
+        has not said hello is not asked: it may be a REQ socket, which we have met anew.
 
         Returns:
             Whether it has to answer.
         """
-        if peer.gone or peer.lockstep or (peer.hello is None and peer.protocol == 2):
+        asked = peer.protocol == 2
+        stranger = self.server and asked and peer.hello is None
+        if peer.gone or peer.lockstep or stranger:
             return False
-        if peer.protocol == 2 or not self.server:
+        if asked or not self.server:
             tell(self, peer, (wire.PING, token), 0)
-        return peer.protocol == 2
+        return asked
 
     # ------------------------------------------------------------------ their calls
 
