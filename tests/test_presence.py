@@ -247,6 +247,64 @@ def test_by_name(net):
     assert server._engine.peer_watch.active
 
 
+# ---------------------------------------------------------------- by a virtual clock
+
+
+@scenario
+def test_when_it_is_noticed(memory):
+    """5 to 10 seconds after the last sign of life, unless told otherwise."""
+    server, client = memory.pair(heartbeat_plugin='presence')
+    client.register_rpc(len)
+    diaries = Diary(server), Diary(client)
+    yield memory.clock.advance(7.5)
+    assert [diary.kinds for diary in diaries] == [['joins']] * 2
+    memory.network.hold(client)
+    yield memory.clock.advance(7.4)  # asked at 10
+    assert [diary.kinds for diary in diaries] == [['joins']] * 2
+    yield memory.clock.advance(0.1)
+    assert [diary.kinds for diary in diaries] == [['joins', 'hangs']] * 2
+    yield memory.clock.advance(120)
+    assert [diary.kinds for diary in diaries] == [['joins', 'hangs']] * 2
+    (peer,) = server.peers
+    assert peer.last_seen == pytest.approx(memory.clock.now() - 5)
+    call = server.send_to(peer).len('abc')
+    memory.network.release(client)
+    assert (yield call) == 3
+    yield memory.clock.advance(0)
+    assert [diary.kinds for diary in diaries] == [['joins', 'hangs', 'answers']] * 2
+    yield memory.clock.advance(120)
+    assert [diary.kinds for diary in diaries] == [['joins', 'hangs', 'answers']] * 2
+
+
+@scenario
+def test_when_a_peer_is_given_up(memory):
+    server, client = memory.pair(heartbeat_plugin='presence')
+    diary = Diary(server)
+    yield memory.clock.advance(5)
+    server.peers[0]._peer.watched = False  # as if there were a device between them
+    memory.network.hold(client)
+    yield memory.clock.advance(60)
+    assert diary.kinds == ['joins', 'hangs']
+    yield memory.clock.advance(15)
+    assert diary.kinds == ['joins', 'hangs', 'leaves']
+    assert diary.notes[-1][2] == 'it did not answer for 60 s'
+    memory.network.release(client)
+    yield memory.clock.advance(1)
+    assert diary.kinds == ['joins', 'hangs', 'leaves', 'joins']
+
+
+@scenario
+def test_or_never(memory):
+    plugin = Presence(interval=1, patience=1, gone_after=None)
+    server, client = memory.pair(heartbeat_plugin=plugin)
+    diary = Diary(server)
+    yield memory.clock.advance(5)
+    server.peers[0]._peer.watched = False
+    memory.network.hold(client)
+    yield memory.clock.advance(120)
+    assert diary.kinds == ['joins', 'hangs']
+
+
 # ---------------------------------------------------------------- callbacks
 
 
