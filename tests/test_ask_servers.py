@@ -5,6 +5,7 @@ import importlib.util
 import json
 import pathlib
 import re
+import shlex
 import signal
 import threading
 
@@ -12,7 +13,7 @@ import pytest
 import zmq.auth
 from backends import PATIENCE
 from service import BACKENDS
-from test_command import WITHOUT_LOOPS, bad, good, here, run, terminal
+from test_command import ROOT, WITHOUT_LOOPS, bad, good, here, run, terminal
 from test_failure import nobody
 
 import pseud
@@ -33,6 +34,10 @@ SERVER = """
     @server.register_rpc
     def same(*args, **kwargs):
         return [list(args), kwargs]
+
+    @server.register_rpc
+    def order(article):
+        return f'one {article}'
 
     @server.register_rpc
     def fail(text):
@@ -160,6 +165,20 @@ def test_ping_of_nobody():
         line = bad('ping', address, '--timeout', '0.2')
     assert f'not connected to {address} within 0.2 s' in line
     assert 'tcp://192.0.2.1' in bad('ping', 'nonsense')
+
+
+def test_ping_waits_for_a_server(program):
+    pytest.importorskip('tornado')
+    with nobody() as address:
+        pinging = program(['-m', 'pseud', 'ping', address, '--timeout', str(PATIENCE)])
+    program(f"""
+        from pseud import Server
+        server = Server('service')
+        server.bind({address!r})
+        server.serve_forever()
+    """)
+    assert address in pinging.line()
+    assert pinging.wait() == 0
 
 
 @each_backend
@@ -355,3 +374,17 @@ def test_clear_text_is_warned_of():
     assert warning.startswith('python -m pseud: a client connects to tcp://192.0.2.1:5')
     assert 'clear text' in warning
     assert 'not connected' in error
+
+
+def test_the_documented_commands(serve):
+    """howto/production: what is typed there, and what it prints"""
+    page = (ROOT / 'docs' / 'howto' / 'production.rst').read_text()
+    shown = re.findall(r'^   \$ python -m pseud (.*)\n   (.*)$', page, re.MULTILINE)
+    assert len(shown) == 3
+    address = serve('orders').address
+    for command, printed in shown:
+        line = good(*shlex.split(command.replace('tcp://127.0.0.1:5555', address)))
+        if command.startswith('ping'):
+            printed = printed.replace('tcp://127.0.0.1:5555', address)
+            line, printed = (text.partition(', pseud/')[0] for text in (line, printed))
+        assert line.rstrip() == printed
