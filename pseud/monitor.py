@@ -12,6 +12,7 @@ from .errors import UnauthorizedError
 from .settings import Settings
 
 __all__ = [
+    'COME',
     'CONNECTING',
     'FAILED',
     'FAILURES',
@@ -29,6 +30,9 @@ __all__ = [
 _numbers = itertools.count()
 
 LOST = int(zmq.EVENT_DISCONNECTED)
+# Before the handshake; the value of these two and of LOST is a descriptor, that of others
+# is not.
+COME = int(zmq.EVENT_ACCEPTED) | int(zmq.EVENT_CONNECTED)
 UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 REFUSED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 REFUSED_FOR_GOOD = 400  # its value; others are of ZAP, too (RFC 27)

@@ -45,7 +45,7 @@ class ServerLink(SocketLink, ServerSide):
     """A ROUTER, bound; or connected to a device."""
 
     kind = zmq.ROUTER
-    monitored = monitor.LOST
+    monitored = monitor.COME | monitor.LOST
 
     def __init__(self, engine: 'Engine') -> None:
         seed_random()
@@ -64,6 +64,7 @@ class ServerLink(SocketLink, ServerSide):
             self.socket.routing_id = engine.settings.name.encode()
         if self.zap_domain:
             self.socket.zap_domain = self.zap_domain
+        self.up: set[int] = set()  # descriptors of the connections that there are
         self.by_fd: dict[int, set[Peer]] = {}
         self.leaving: list[Peer] = []  # reported lost, to be confirmed
 
@@ -137,8 +138,16 @@ class ServerLink(SocketLink, ServerSide):
             peer = self.meet(key, envelope, first, fd, known_as)
         engine.receive(peer, payload)
         if peer.ready and not peer.address.known:
-            peer.address.known = True
+            self.know(peer, fd)
+
+    def know(self, peer: Peer, fd: int) -> None:
+        """Look out for the loss of a new peer, which may have been told already."""
+        peer.address.known = True
+        if fd < 0 or fd in self.up:
             self.by_fd.setdefault(fd, set()).add(peer)
+        else:
+            self.leaving.append(peer)
+            self.engine.backend.call_soon(self.settle)
 
     def meet(
         self, key: Any, envelope: list[bytes], frame: Any, fd: int, known_as: str | None
@@ -228,16 +237,24 @@ class ServerLink(SocketLink, ServerSide):
             os.close(copy)
 
     def observed(self, event: int, value: int) -> None:
-        self.leaving.extend(self.by_fd.pop(value, ()))
-        self.settle()
+        self.note(event, value)
+        if event == monitor.LOST:
+            self.settle()
+
+    def note(self, event: int, fd: int) -> None:
+        if event & monitor.COME:
+            self.up.add(fd)
+        else:
+            self.up.discard(fd)
+            self.leaving.extend(self.by_fd.pop(fd, ()))
 
     def note_losses(self) -> None:
         """Before a descriptor gets a new peer: its number may have been another's.
 
         What the monitor says of that one was said before this one could connect.
         """
-        for _, fd in monitor.events(self.monitor, self.monitor_pollin):
-            self.leaving.extend(self.by_fd.pop(fd, ()))
+        for event, fd in monitor.events(self.monitor, self.monitor_pollin):
+            self.note(event, fd)
         if self.leaving:
             self.engine.backend.call_soon(self.settle)
 

@@ -570,6 +570,46 @@ def parting(monkeypatch):
 
 @pytest.mark.parametrize('transport', ['tcp', 'ipc'])
 @both_ways
+def test_who_has_left_before_its_call_is_read(net, transport):
+    """The monitor said so when the server did not know it yet."""
+    server, address = net.serve(transport=transport)
+    began, cancelled, left = [], [], []
+
+    @server.register_rpc
+    @net.handler
+    def wait():
+        began.append(1)
+        try:
+            yield net.event().wait()
+        except net.driver.cancelled:
+            cancelled.append(1)
+            raise
+
+    server.on_leave(lambda peer, reason: left.append(peer))
+    server.start()
+    yield net.sleep(0)
+    link = server._engine.links['']
+    raw = net.raw(zmq.DEALER, linger=PATIENCE * 1000)
+    monitor = raw.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+    net.sockets.append(monitor)
+    raw.connect(address)
+    monitor.recv_multipart()  # the server's loop stands still meanwhile
+    body = msgpack.packb([[], {}])
+    raw.send_multipart([b'', msgpack.packb([[CALL, 1, 0, body, 'wait', None]])])
+    raw.disable_monitor()
+    raw.close()
+    came = False
+    while link.up or not came:
+        assert link.monitor.poll(PATIENCE * 1000)
+        link.observe()
+        came = True
+    yield from net.until(lambda: left)
+    assert server.peers == []
+    assert len(cancelled) == len(began)
+
+
+@pytest.mark.parametrize('transport', ['tcp', 'ipc'])
+@both_ways
 def test_expel(net, transport, parting):
     server, address = net.serve(transport=transport, security_plugin='trusted_peer')
     diary, cancelled, began = Diary(server), [], []

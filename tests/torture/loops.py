@@ -65,8 +65,9 @@ def left_by(rpc):
     found = [f'{rpc!r} waits for {entry[3]}()' for entry in core.pending.values()]
     counts = {
         'calls that run': core.running,
-        'calls that wait for a connection': len(core._waiting),
-        'bytes that wait for a connection': core._waiting_bytes,
+        'calls that wait for a connection': len(core.waiting.calls),
+        'bytes that wait for a connection': core.waiting.size,
+        'bytes that wait for peers who do not read': core.stuck,
         'bytes that wait for logins': core.held_bytes,
         'peers that are blocked': len(engine.sender.blocked),
         'callbacks that run': len(engine.hooks._running),
