@@ -21,6 +21,7 @@ from .pump import (
     send_payload,
     skip_rest,
 )
+from .transit import Transit
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -52,6 +53,7 @@ class ClientLink(SocketLink, ClientSide):
 
     def open(self) -> None:
         super().open()
+        self.transit = Transit()
         try:
             connect(self.socket, self.endpoint)
         except ValueError:
@@ -101,12 +103,14 @@ class ClientLink(SocketLink, ClientSide):
     def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
         if peer is not self.peer:
             return False
+        if self.transit.frames and self.transit.full():
+            return False
         try:
             send(self.socket, b'', MORE)
         except zmq.Again:
             return False
         try:
-            send_payload(self.socket, payload)
+            send_payload(self.socket, payload, self.transit)
         except (
             zmq.Again
         ):  # the connection ended between two frames, as we shall be told

@@ -24,6 +24,7 @@ from .guard import FORKED
 from .link import Link
 from .native import threads_are_greenlets
 from .settings import Settings
+from .transit import Transit
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -56,10 +57,14 @@ HEAD_ROOM = 1 << 20
 # ØMQ messages read before other callbacks of the loop get their turn.
 BURST = 64
 # Bursts that are read before a connection is given up, for answers that came in time.
-BURSTS = 2
-# As many messages fit into a pipe of ØMQ's (ZMQ_SNDHWM, ZMQ_RCVHWM).  It does not count
+BURSTS = 16
+# Messages that may wait in ØMQ to be sent to one peer (ZMQ_SNDHWM).  It does not count
 # bytes, as our queues do: there, what a peer makes wait that does not read is bounded.
-HIGH_WATER = BURST * BURSTS
+SENDING = 128
+# And to be read, while we compute (ZMQ_RCVHWM).  Beyond that libzmq reads nothing from the
+# peer any more, heartbeats neither, and so gives it up: there must be room for a message
+# for each call that may be under way, and more.
+ARRIVING = 16384
 # Frames of one message; more are dropped unseen, as each costs far more than it weighs.
 MAX_FRAMES = 4096
 
@@ -224,7 +229,7 @@ def open_socket(
     """A socket with the options that all of ours have."""
     socket = context.socket(kind)
     socket.linger = int(settings.linger * 1000)
-    socket.sndhwm = socket.rcvhwm = HIGH_WATER
+    socket.sndhwm, socket.rcvhwm = SENDING, ARRIVING
     socket.maxmsgsize = settings.limits.max_message + HEAD_ROOM
     if settings.heartbeat_interval:
         interval = max(1, int(settings.heartbeat_interval * 1000))
@@ -254,15 +259,28 @@ def skip_rest(frame: zmq.Frame, recv: Any) -> None:
         frame = recv(NOBLOCK, False)
 
 
-def send_payload(socket: 'zmq.Socket[bytes]', payload: Sequence[Buffer]) -> None:
-    """Send the frames that follow a delimiter; the pipe has room, as that one went."""
+def send_payload(
+    socket: 'zmq.Socket[bytes]',
+    payload: Sequence[Buffer],
+    transit: Transit | None = None,
+) -> None:
+    """Send the frames that follow a delimiter; the pipe has room, as that one went.
+
+    Large ones are not copied, and noted in ``transit`` until they have left.
+    """
     if len(payload) == 1:
         send(socket, payload[0], NOBLOCK)
         return
     last = len(payload) - 1
     limit = inf if threads_are_greenlets() else wire.LARGE
     for at, frame in enumerate(payload):
-        send(socket, frame, MORE if at < last else NOBLOCK, len(frame) < limit)
+        flags, size = MORE if at < last else NOBLOCK, len(frame)
+        if size < limit:
+            send(socket, frame, flags)
+        elif transit is None:
+            send(socket, frame, flags, False)
+        else:
+            transit.add(size, send(socket, frame, flags, False, True))
 
 
 def connect(socket: 'zmq.Socket[bytes]', endpoint: str) -> None:

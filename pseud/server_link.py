@@ -24,6 +24,7 @@ from .pump import (
     send_payload,
     skip_rest,
 )
+from .transit import Transit
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -179,6 +180,9 @@ class ServerLink(SocketLink, ServerSide):
             self.note_losses()
             if address.doubtful or peer in self.leaving:
                 return False
+        transit = address.transit
+        if transit.frames and transit.full() and not probe:
+            return False
         envelope = address.envelope
         try:
             send(self.socket, envelope[0], MORE)
@@ -192,7 +196,7 @@ class ServerLink(SocketLink, ServerSide):
         for part in envelope[1:]:
             send(self.socket, part, MORE)
         send(self.socket, b'', MORE)
-        send_payload(self.socket, payload)
+        send_payload(self.socket, payload, transit)
         return True
 
     def lost(self, peer: Peer, reason: str) -> None:
@@ -302,6 +306,7 @@ class _Address:
         known_as: ZAP's User-Id.
         ip: IP address, empty for ipc.
         text: what people call it.
+        transit: large frames that are on their way to it.
         chosen: its client chose the routing id; those of libzmq begin with NUL.
         doubtful: its connection was reported lost.
         known: the link looks out for the loss of ``fd``.
@@ -318,6 +323,7 @@ class _Address:
         'known',
         'known_as',
         'text',
+        'transit',
     )
 
     def __init__(
@@ -332,6 +338,7 @@ class _Address:
         self.known = False
         self.chosen = not envelope[0].startswith(b'\0')
         self.doubtful = False
+        self.transit = Transit()
 
 
 def _property(frame: Any, name: str) -> str | None:

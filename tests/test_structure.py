@@ -20,7 +20,7 @@ LAYERS = [
     'packer keys passwords',
     'packer_v1 interfaces peers settings guard raisable',
     'describe',
-    'registry remote caller hooks monitor roster sender zap',
+    'registry remote caller hooks monitor roster sender transit zap',
     'current link',
     'admission plugins pump dispatch many',
     'client_link server_link sync_link predicate heartbeat auth utils',
