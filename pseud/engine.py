@@ -24,6 +24,7 @@ from .caller import Caller
 from .client_link import ClientLink
 from .current import CURRENT, inherited
 from .dispatch import Job
+from .ending import Ending
 from .errors import PseudError, SerializationError, UsageError
 from .guard import Guard
 from .hooks import Hooks
@@ -46,11 +47,6 @@ __all__ = ['Engine']
 logger = logging.getLogger(__name__)
 
 L = TypeVar('L', bound=Link)
-
-# While stopping: seconds between looks whether all has been done.
-STOP_POLL = 0.01
-# And seconds that peers have to say that they know, so that no call of theirs is lost.
-PARTING = 0.5
 
 
 class Engine:
@@ -118,16 +114,12 @@ class Engine:
         self.make_server_link: Callable[[Engine], ServerSide] = ServerLink
         self.make_client_link: Callable[[Engine, str], ClientSide] = ClientLink
         self.hooks = Hooks(self)
+        self.ending = Ending(self)
         self.roster = Roster(self)
         self.closed = False
         self._refusals: dict[str, PseudError] = {}
         self._armed = inf
         self._timer: Any = None
-        self._grace_timer: Any = None
-        self._ends_at = inf  # when the grace of stop() is over
-        self._parted_at = inf  # when peers that said nothing are not waited for
-        self._stopped: Any = None  # the result of stop(), once it was called
-        self._ended: list[Any] = []
         self._violations = Seldom()
 
     # ------------------------------------------------------------------ life
@@ -191,87 +183,20 @@ class Engine:
         self.refused(endpoint, None)
         self.core.waits_for = ', '.join(self.links)
 
-    def stop(self, grace: float) -> Any:
-        """Finish what runs, for at most ``grace`` seconds, then end; a result.
-
-        Called again, it may shorten the grace.
-        """
-        if self.guard is None:  # never began
-            self.abandon()
-            return None
-        self.guard.check(self.label)
-        if self.closed:
-            return self._stopped
-        self.hooks.spare_current()
-        ends_at = self.backend.now() + grace
-        if ends_at < self._ends_at:
-            self._ends_at = ends_at
-            if self._grace_timer is not None:
-                self._grace_timer.cancel()
-            self._grace_timer = self.backend.call_at(ends_at, self._finish)
-        if self._stopped is None:
-            self._stopped = self.backend.result(lambda result: None)
-            self._parted_at = self.backend.now() + PARTING
-            self.core.drain('it is stopping')
-            self.sender.flush_soon()
-            self._poll_idle()
-        return self._stopped
-
-    def ended(self) -> Any:
-        """A result that is there once this has stopped, whoever stops it."""
-        ended = self.backend.result(lambda result: None)
-        self._ended.append(ended)
-        return ended
-
-    def finish_if_idle(self) -> None:
-        """While stopping: end once nothing runs and everything has left."""
-        if self._stopped is None or not self.core.idle:
-            return
-        if self.backend.now() >= self._parted_at or not self.core.parting:
-            self._finish()
-
-    def _poll_idle(self) -> None:
-        self.finish_if_idle()
-        if not self.closed:
-            self.backend.call_at(self.backend.now() + STOP_POLL, self._poll_idle)
-
-    def _finish(self) -> None:
-        if self.closed:
-            return
-        self.closed = True
-        for peer in list(self.core.peers.values()):
-            for call in cast(list[Job], list(peer.inbound.values())):
-                self.core.fail(
-                    call,
-                    'pseud.PeerLostError',
-                    f'{call.name}() was stopped, as its server stops; it may have run',
-                )
-                call.abort()
-        try:
-            self.sender.flush()
-            self.handle(self.core.fail_all('it was stopped here'))
-            self._close()
-        finally:
-            self.hooks.finish(self._tell_the_end)
-
     def abandon(self) -> None:
         """Close without a word to anybody, as there is no event loop (any more)."""
         self.closed = True
-        self._close()
+        self.close()
 
-    def _tell_the_end(self) -> None:
-        for result in (self._stopped, *self._ended):
-            if not result.done():
-                result.set_result(None)
-
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of everything."""
+        self.ending.cancel()
         self.sender.close()
         self.admission.close()
         self.login_watch.stop()
         self.peer_watch.stop()
-        for timer in (self._timer, self._grace_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         for link in self.links.values():
             link.close()
         self.links.clear()

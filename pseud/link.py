@@ -51,6 +51,10 @@ class Link(abc.ABC):
         """Send a message to a peer; False when its pipe is full (or not there yet)."""
 
     @abc.abstractmethod
+    def drain_some(self) -> None:
+        """Take in what has arrived and was not read yet, as far as that ends."""
+
+    @abc.abstractmethod
     def look_again(self) -> None:
         """Messages have been sent, outside of reading."""
 

@@ -2,7 +2,6 @@
 
 import abc
 import signal
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypeVar, overload
 
@@ -21,6 +20,7 @@ from .many import ManyCaller, ServerCaller
 from .peers import RemotePeer
 from .registry import create_local_registry
 from .settings import Settings
+from .signals import Signals
 
 __all__ = ['BaseClient', 'BaseRPC', 'BaseServer']
 
@@ -212,7 +212,7 @@ class BaseRPC(abc.ABC):
         Returns:
             Something to wait for, when the loop is running; else it has stopped.
         """
-        result = self._engine.stop(grace)
+        result = self._engine.ending.stop(grace)
         if result is None:
             return self._done()
         if not self._engine.backend.running():
@@ -223,13 +223,13 @@ class BaseRPC(abc.ABC):
         """Run the loop, which does not run, until this object has stopped."""
         engine = self._engine
         engine.attach()
-        ended = engine.ended()
-        with _signals(engine, drain_on, grace):
+        ended = engine.ending.ended()
+        with Signals(engine, drain_on, grace):
             try:
                 engine.backend.run_until(ended)
             except BaseException:
                 if not engine.closed:
-                    engine.backend.run_until(engine.stop(0))
+                    engine.backend.run_until(engine.ending.stop(0))
                 raise
 
 
@@ -405,31 +405,3 @@ class BaseServer(BaseRPC):
             timeout: seconds a call may take, None for ever.
         """
         return self._caller.with_options(timeout=timeout)
-
-
-class _signals:
-    """While active, these signals drain and stop an engine; a second one does at once."""
-
-    def __init__(
-        self, engine: Engine, which: tuple[signal.Signals, ...], grace: float
-    ) -> None:
-        self.engine = engine
-        self.grace = grace
-        # elsewhere Python does not let us
-        main = threading.current_thread() is threading.main_thread()
-        self.which = which if main else ()
-        self.before: dict[signal.Signals, Any] = {}
-        self.received = 0
-
-    def __enter__(self) -> None:
-        for number in self.which:
-            self.before[number] = signal.signal(number, self.handle)
-
-    def handle(self, number: int, frame: Any) -> None:
-        self.received += 1
-        grace = self.grace if self.received == 1 else 0
-        self.engine.backend.call_soon_threadsafe(lambda: self.engine.stop(grace))
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

@@ -298,7 +298,7 @@ def test_a_context_that_is_terminated(net, logs):
         return False
 
     yield from net.until(terminated)
-    ended = server._engine.ended()  # what serve_forever waits for
+    ended = server._engine.ending.ended()  # what serve_forever waits for
     yield server.stop()
     yield ended
     yield net.thread(terminating.join, PATIENCE)

@@ -52,7 +52,7 @@ class _TornadoRPC(BaseRPC):
         """
         if self._loop_runs():
             self._engine.attach()
-            return self._engine.ended()
+            return self._engine.ending.ended()
         self._run((signal.SIGTERM, signal.SIGINT), grace)
         return None
 

@@ -100,7 +100,7 @@ class Pipe:
 def settled(engine: 'Engine') -> None:
     """Something has happened to it: send what that means; it may have been the last."""
     engine.sender.flush()
-    engine.finish_if_idle()
+    engine.ending.finish_if_idle()
 
 
 class Connection:
@@ -238,6 +238,9 @@ class MemoryServer(ServerSide):
         peer.address.to_client.put(payload)
         return True
 
+    def drain_some(self) -> None:
+        """Nothing waits unread."""
+
     def look_again(self) -> None:
         end_soon(self.engine)
 
@@ -333,6 +336,9 @@ class MemoryClient(ClientSide):
         self.connection.to_server.put(payload)
         return True
 
+    def drain_some(self) -> None:
+        """Nothing waits unread."""
+
     def look_again(self) -> None:
         end_soon(self.engine)
 
@@ -340,4 +346,4 @@ class MemoryClient(ClientSide):
 def end_soon(engine: 'Engine') -> None:
     """After its last message, an engine that stops has nothing to wait for."""
     if engine.core.draining is not None:
-        engine.backend.call_soon(engine.finish_if_idle)
+        engine.backend.call_soon(engine.ending.finish_if_idle)

@@ -206,7 +206,7 @@ class Network:
 
     def _stop(self) -> Iterator[None]:
         """Steps until all have stopped."""
-        ends = [rpc._engine.stop(0) for rpc in reversed(self._members)]
+        ends = [rpc._engine.ending.stop(0) for rpc in reversed(self._members)]
         yield from self.clock.steps(0)
         if not all(end is None or end.done() for end in ends):
             yield from self.clock.steps(LAST_WORDS)

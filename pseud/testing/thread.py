@@ -49,7 +49,7 @@ class ServerThread:
         """
         engine = self.server._engine
         if not engine.closed:
-            engine.backend.call_soon_threadsafe(lambda: engine.stop(0))
+            engine.backend.call_soon_threadsafe(lambda: engine.ending.stop(0))
         if not self._ended.acquire(True, patience):
             return False
         self._ended.release()  # for the next who asks
