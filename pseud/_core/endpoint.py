@@ -91,6 +91,7 @@ class Endpoint:
         self.peers: dict[Hashable, Peer] = {}
         self.pending: dict[int, Pending] = {}
         self.running = 0  # inbound calls of all peers
+        self.large = 0  # bytes of the large ones among them
         self.dirty: list[Peer] = []
         self.full = False  # some outbox holds a batch: better sent now than later
         self.held_bytes = 0  # of all peers that log in
@@ -357,5 +358,9 @@ class Endpoint:
     def forget(self, call: InboundCall) -> None:
         """The call is over here, whatever its job still does."""
         call.done = True
-        if call.peer.inbound.pop(call.id, None) is not None:
+        peer = call.peer
+        if peer.inbound.pop(call.id, None) is not None:
             self.running -= 1
+            if call.large:
+                peer.large -= call.large
+                self.large -= call.large

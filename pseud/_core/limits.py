@@ -13,11 +13,13 @@ class Limits:
         max_message: bytes of one call, result or error, buffers included.
         max_calls_per_peer: calls under way with one peer, counted per direction.
         max_calls: calls under way in all, counted per direction.
-        max_queue: bytes waiting to be sent to one peer (or to any, while disconnected).
-        max_queued: bytes waiting to be sent to all peers together that read too slowly.
+        max_queue: bytes waiting to be sent to one peer (or to any, while disconnected);
+            also those of one peer's calls of 64 KiB and more that are under way here.
+        max_queued: bytes waiting to be sent to all peers together that read too slowly;
+            also those of all peers' calls of 64 KiB and more.
         max_peers: connected peers that a server keeps track of.
-        max_handlers: greenlets that run functions for peers at the same time, on gevent;
-            further calls wait for one.
+        max_handlers: functions that run for peers at the same time: coroutines on tornado,
+            greenlets on gevent.  Further calls wait, and the peers take turns.
     """
 
     max_message: int = 64 << 20

@@ -146,9 +146,9 @@ def transmit(
         Whether there was room for all of it; else the peer is blocked.
     """
     outbox = peer.outbox
+    if peer.blocked and peer.stale:
+        refresh(endpoint, peer, now)
     if peer.blocked and outbox:
-        if peer.stale:
-            refresh(endpoint, peer, now)
         if not send(peer, _Later(lambda: take(endpoint, peer, now) or _nothing(peer))):
             return False
         sent(endpoint, peer)

@@ -41,6 +41,7 @@ class Peer:
         parting: we take no new calls, and it has not said yet that it knows.
         in_flight: calls to it that wait for an answer.
         inbound: its calls that run here, by their id.
+        large: bytes of the large ones among them.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Peer:
         'inbound',
         'key',
         'label',
+        'large',
         'link',
         'lockstep',
         'logging_in',
@@ -126,6 +128,7 @@ class Peer:
         self.taken = (0, 0)
         self.in_flight = 0
         self.inbound: dict[Any, InboundCall] = {}
+        self.large = 0
         self.max_calls = limits.max_calls_per_peer
         self.max_message = limits.max_message
 
@@ -140,6 +143,7 @@ class InboundCall:
     Attributes:
         deadline: in local time, None without; nobody waits for an answer after it.
         handle: the engine's, to stop what runs it.
+        large: its bytes, if it is a large one.
     """
 
     __slots__ = (
@@ -149,6 +153,7 @@ class InboundCall:
         'done',
         'handle',
         'id',
+        'large',
         'name',
         'peer',
         'protocol',
@@ -171,6 +176,7 @@ class InboundCall:
         self.deadline = deadline
         self.protocol = peer.protocol
         self.done = False
+        self.large = 0
         self.handle: Any = None
 
     def __repr__(self) -> str:

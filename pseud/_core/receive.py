@@ -211,14 +211,19 @@ def _admit_call(
     """Run it, or say why not."""
     limits = endpoint.limits
     inbound = peer.inbound
+    size = size_of(call.body, call.buffers) if call.buffers else len(call.body)
     if (
         (endpoint.draining is None or peer.parting)
         and peer.rejected is None
         and len(inbound) < limits.max_calls_per_peer
         and endpoint.running < limits.max_calls
-        and (size_of(call.body, call.buffers) if call.buffers else len(call.body))
-        <= limits.max_message
+        and size <= limits.max_message
+        and (size < wire.LARGE or _has_place(endpoint, peer, size))
     ):
+        if size >= wire.LARGE:
+            call.large = size
+            peer.large += size
+            endpoint.large += size
         inbound[call.id] = call
         endpoint.running += 1
         deadline = call.deadline
@@ -233,12 +238,27 @@ def _admit_call(
         if peer.lockstep:  # with the answer, the only thing it reads
             enqueue(endpoint, peer, goaway(endpoint), OVERHEAD)
     elif len(peer.inbound) >= limits.max_calls_per_peer:
-        kind, why = 'OverloadedError', f'{len(peer.inbound)} calls of this caller run'
+        kind = 'OverloadedError'
+        why = (
+            f'{len(peer.inbound)} calls of this caller run or wait there, the limit of '
+            'Limits(max_calls_per_peer=...) of the peer'
+        )
     elif endpoint.running >= limits.max_calls:
-        kind, why = 'OverloadedError', f'{endpoint.running} calls run at the peer'
-    else:
+        kind = 'OverloadedError'
+        why = (
+            f'{endpoint.running} calls run at the peer or wait there, the limit of its '
+            'Limits(max_calls=...)'
+        )
+    elif size > limits.max_message:
         kind = 'MessageTooLargeError'
         why = f'{limits.max_message} bytes are the limit; Limits(max_message=...) raises it'
+    else:
+        kind = 'OverloadedError'
+        why = (
+            f'large calls of {peer.large} bytes of this caller, and {endpoint.large} of '
+            'all, run or wait there; Limits(max_queue=..., max_queued=...) of the peer '
+            'say how many may'
+        )
     make = v1.encode_error if call.protocol == 1 else wire.error_body
     _answer(
         endpoint,
@@ -246,6 +266,15 @@ def _admit_call(
         wire.ERROR,
         call.id,
         make(f'pseud.{kind}', f'{call.name}() did not run: {why}'),
+    )
+
+
+def _has_place(endpoint: 'Endpoint', peer: Peer, size: int) -> bool:
+    """Whether a large call may wait here too; of others there are not too many anyway."""
+    limits = endpoint.limits
+    return (
+        peer.large + size <= limits.max_queue
+        and endpoint.large + size <= limits.max_queued
     )
 
 

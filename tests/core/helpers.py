@@ -325,10 +325,12 @@ def invariants(program, peers):
             assert call.id == call_id
             assert call.peer is peer
             assert not call.done
+        assert peer.large == sum(call.large for call in peer.inbound.values())
     waiting = {i for i, entry in core.pending.items() if entry[2] is None}
     assert waiting == set(core.waiting.calls)
     assert core.waiting.size == sum(entry[3] for entry in core.waiting.calls.values())
     assert core.stuck == sum(peer.queued for peer in peers if peer.blocked)
+    assert core.large == sum(peer.large for peer in peers)
 
 
 def quiescent(program, peers):

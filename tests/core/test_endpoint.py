@@ -369,6 +369,8 @@ def test_calls_of_one_peer():
     body = answer(pair, call(105))
     assert b'pseud.OverloadedError' in body
     assert b'did not run' in body
+    assert b'2 calls of this caller' in body
+    assert b'Limits(max_calls_per_peer=...)' in body
     assert len(pair.server.calls) == 2
 
 
@@ -377,8 +379,44 @@ def test_calls_of_all_peers():
     pair.inject_up([wire.encode([call(101)])])
     other = Wire(server=pair.server).start()
     other.inject_up([wire.encode([call(101)])])
-    assert b'2 calls run at the peer' in answer(pair, call(103))
+    body = answer(pair, call(103))
+    assert b'2 calls run at the peer' in body
+    assert b'Limits(max_calls=...)' in body
     assert b'pseud.OverloadedError' in answer(other, call(103))
+
+
+LARGE = b'x' * wire.LARGE
+
+
+def test_large_calls_of_one_peer():
+    """As many bytes of them wait here as may wait to be sent; small ones are few enough."""
+    pair = pair_with(max_queue=2 * wire.LARGE + 100)
+    frames = [memoryview(LARGE)]
+    pair.inject_up([wire.encode([call(101, None, 1), call(103, None, 1)]), *2 * frames])
+    assert len(pair.server.calls) == 2
+    body = answer(pair, call(105, None, 1), *frames)
+    assert b'pseud.OverloadedError' in body
+    assert f'{2 * wire.LARGE} bytes of this caller'.encode() in body
+    assert b'max_queue' in body
+    pair.inject_up([wire.encode([call(107)])])
+    assert len(pair.server.calls) == 3
+    pair.server.core.reply(pair.server.calls[0], b'')
+    pair.inject_up([wire.encode([call(109, None, 1)]), *frames])
+    assert len(pair.server.calls) == 4
+    pair.drop()
+    invariants(pair.server, pair.server.core.peers.values())
+    assert pair.server.core.large == 0
+
+
+def test_large_calls_of_all_peers():
+    pair = pair_with(max_queued=wire.LARGE)
+    pair.inject_up([wire.encode([call(101, None, 1)]), memoryview(LARGE)])
+    other = Wire(server=pair.server).start()
+    body = answer(other, call(101, None, 1), memoryview(LARGE))
+    assert b'pseud.OverloadedError' in body
+    assert b'max_queued' in body
+    other.inject_up([wire.encode([call(103)])])
+    assert len(pair.server.calls) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 from helpers import ARGS, Clock, Program, Wire
 
-from pseud._core import wire
+from pseud import Limits
+from pseud._core import v1, wire
 from pseud._core.outbox import BATCH, BATCH_COUNT, OVERHEAD, enqueue, enqueue_body
 from pseud._core.peer import Peer
 
@@ -218,6 +219,72 @@ def test_a_pipe_that_has_nothing_left_to_send_is_not_blocked(protocol):
     pair.client.call('next')
     pair.run()
     assert [call.name for call in pair.server.calls] == ['next']
+
+
+def test_a_pipe_without_room_costs_nothing(monkeypatch):
+    """Peers that do not read are tried all the time, however much waits for them."""
+    pair = Wire().start()
+    pair.up.block()
+    pair.client.call()
+    pair.client.flush()
+    encoded = []
+    encode = wire.encode
+    monkeypatch.setattr(
+        wire, 'encode', lambda what: encoded.append(what) or encode(what)
+    )
+    for _ in range(10):
+        pair.client.call()
+        pair.client.retry(pair.to_server)
+    assert encoded == []
+    before = len(pair.up.sent)
+    pair.unblock()
+    assert len(encoded) == 1
+    assert len(pair.up.sent) == before + 1
+
+
+@pytest.mark.parametrize('protocol', [1, 2])
+def test_room_for_what_need_not_be_sent_is_filled_with_nothing(protocol):
+    """Once a pipe has said that there is room, it gets a message."""
+    pair = Wire(protocol=protocol).start()
+    pair.up.block()
+    handle = pair.client.call()
+    pair.client.flush()
+    if protocol == 2:  # an answer to a question that was not asked yet
+        pair.inject_down([wire.encode([(wire.RESULT, handle.id, 0, b'')])])
+    else:
+        uid = pair.client.core.uid_prefix + handle.id.to_bytes(8, 'big')
+        pair.inject_down([v1.VERSION, uid, v1.OK, b''])
+    assert pair.client.result(handle) == b''
+    before = len(pair.up.sent)
+    pair.unblock()
+    assert len(pair.up.sent) == before + 1
+    assert not pair.to_server.blocked
+    assert not pair.to_server.outbox
+    assert pair.server.calls == []
+
+
+def test_calls_that_were_cancelled_do_not_pile_up():
+    """A server may go on calling one who does not read, and giving up."""
+    pair = Wire().start()
+    pair.up.block()
+    for _ in range(5):
+        pair.client.cancel(pair.client.call())
+        pair.client.flush()
+        pair.client.retry(pair.to_server)
+        assert len(pair.to_server.outbox) == 0
+
+
+def test_small_answers_that_nobody_reads_are_counted():
+    pair = Wire(
+        server=Program(server=True, limits=Limits(max_calls_per_peer=10))
+    ).start()
+    pair.down.block()
+    for number in range(1, 201, 2):
+        pair.inject_up([wire.encode([(wire.CALL, number, 0, ARGS, 'f')])])
+        pair.server.core.reply(pair.server.calls.pop(0), b'')
+        pair.server.flush()
+    assert len(pair.to_client.outbox) == 40
+    assert pair.server.core.running == 0
 
 
 # ------------------------------------------------------------------ protocol v1
