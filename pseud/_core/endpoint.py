@@ -345,13 +345,11 @@ class Endpoint:
         Returns:
             Whether it has to answer.
         """
-        asked = peer.protocol == 2
-        stranger = self.server and asked and peer.hello is None
-        if peer.gone or peer.lockstep or stranger:
+        known = peer.hello is not None and peer.protocol == 2
+        if peer.gone or peer.lockstep or (self.server and not known):
             return False
-        if asked or not self.server:
-            tell(self, peer, (wire.PING, token), 0)
-        return asked
+        tell(self, peer, (wire.PING, token), 0)
+        return peer.protocol == 2
 
     # ------------------------------------------------------------------ their calls
 

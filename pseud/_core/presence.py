@@ -209,16 +209,14 @@ def on_pong(
 ) -> None:
     if token == FAREWELL:
         peer.parting = False
+    if peer.hello is None:  # we have forgotten it; but it does not speak in turns
+        peer.hello = {}
     _beat(endpoint, peer, events)
 
 
 def _beat(endpoint: 'Endpoint', peer: Peer, events: 'list[Event]') -> None:
-    """It answers, or asks; one that was forgotten, or given up, is met again by that.
-
-    Its HELLO will not come again; but one that speaks in turns would not have spoken.
-    """
+    """It answers, or asks; one that was forgotten, or given up, is met again by that."""
     if not peer.ready:
-        peer.hello = {}
         introduce(endpoint, peer, events)
     events.append((BEAT, peer))
 
