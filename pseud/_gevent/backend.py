@@ -108,8 +108,8 @@ class GeventBackend:
     def __init__(self, max_handlers: int) -> None:
         self.loop = gevent.get_hub().loop
         self.now = time.monotonic
-        self._pool = HandlerPool(self, max_handlers)
-        self.spawn = self._pool.spawn
+        self._handlers = HandlerPool(self, max_handlers)
+        self.spawn = self._handlers.spawn
 
     def running(self) -> bool:
         return True

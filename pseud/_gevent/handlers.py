@@ -112,6 +112,7 @@ class _Worker(greenlet):  # type: ignore[misc]
                         if deadline is None or deadline > time:
                             handler.run(self)
                         # else the core is about to end it
+                handler = None  # idle greenlets are not to keep peers
                 if ring:
                     pool.wake()
                 if len(pool.idle) >= SPARE:
