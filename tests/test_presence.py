@@ -40,7 +40,6 @@ class Counts(Presence):
         self.beats.append(user_id)
 
     def handle_timeout(self, user_id, peer):
-        assert not peer.responsive
         self.timeouts.append(user_id)
 
     def stop(self):
@@ -58,8 +57,8 @@ class Diary:
         rpc.on_responsive(lambda peer: self.note('answers', peer))
 
     def note(self, kind, peer, reason=''):
-        assert peer.connected == (kind != 'leaves')
-        assert kind not in ('hangs', 'answers') or peer.responsive == (kind != 'hangs')
+        # (a greenlet begins a little later than what it tells of)
+        assert kind != 'leaves' or not peer.connected
         self.notes.append((kind, peer, reason))
 
     @property
@@ -446,7 +445,7 @@ def test_behind_a_device(net):
     stopper.connect('inproc://end')
     device = threading.Thread(target=zmq.proxy_steerable, args=(front, back, None, end))
     device.start()
-    plugin = Counts(patience=0.3, gone_after=0.6)
+    plugin = Counts(gone_after=2)
     server = net.server(heartbeat_plugin=plugin)
     server.connect(back.last_endpoint.decode())
     diary = Diary(server)
@@ -476,7 +475,7 @@ def test_a_client_whose_server_went_without_a_word(net):
     address = net.address('inproc')
     mute = net.raw(zmq.ROUTER)
     mute.bind(address)
-    plugin = Counts(patience=0.1, gone_after=0.2)
+    plugin = Counts(gone_after=0.5)
     client = net.client(address, heartbeat_plugin=plugin, timeout=None)
     diary = Diary(client)
 
@@ -520,8 +519,8 @@ def test_a_sync_client_is_let_alone(net):
         sync.connect(address)
         assert (yield net.thread(sync.slow)) == 'the answer'
         assert (yield net.thread(sync.slow)) == 'the answer'  # was idle meanwhile
-        assert len(server.peers) == 2
-    assert 'hangs' not in diary.kinds
+        (peer,) = (peer for peer in server.peers if peer._peer.lockstep)
+    assert ('hangs', peer, '') not in diary.notes
 
 
 def test_a_sync_client_watches_nobody():
@@ -545,12 +544,13 @@ def test_who_says_no_hello_is_not_asked(net):
     body = msgpack.packb([['abc'], {}])
     raw.send_multipart([b'', msgpack.packb([[CALL, 1, 0, body, 'len', None]])])
     yield net.thread(raw.recv_multipart)
+    (peer,) = server.peers
     client = net.client(address)
     yield client.start()
     yield from net.until(lambda: len(plugin.beats) > 3)
     with pytest.raises(zmq.Again):
         raw.recv_multipart(zmq.NOBLOCK)
-    assert all(peer.responsive for peer in server.peers)
+    assert peer.responsive
 
 
 @both_ways
