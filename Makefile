@@ -13,13 +13,13 @@ pip := $(bin)/python -m pip install --quiet --disable-pip-version-check
 BENCH_PEERS ?= zmq-fd,zmq-1f,zmq-reqrep,pseud-*
 BENCH_LOADS ?= seq,pipe,fan
 
-SECONDS ?= 60
+BACKEND ?= tornado
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 # Two pips in one venv would get in each other's way.
 .NOTPARALLEL:
-.PHONY: venv demo test fuzz binding lint types docs coverage bench clean help
+.PHONY: venv demo test fuzz torture binding lint types docs coverage bench clean help
 
 venv: $(dev)  ## Make .venv with everything for development
 
@@ -33,8 +33,12 @@ test: $(dev)  ## Run the tests (ARGS='-k name' for some of them)
 
 # Guided by coverage if atheris is there: $(bin)/pip install atheris
 fuzz: $(dev)  ## Fuzz what decodes bytes of strangers (SECONDS=60, ARGS='body_v2')
-	@echo '== fuzzing for $(SECONDS) seconds'
-	@$(bin)/python tests/fuzz/run.py --seconds $(SECONDS) $(ARGS)
+	@echo '== fuzzing for $(or $(SECONDS),60) seconds'
+	@$(bin)/python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(ARGS)
+
+torture: $(dev)  ## Cut, freeze and kill, and account for every call (SECONDS=180, BACKEND=gevent)
+	@echo '== torturing servers and clients on $(BACKEND) for $(or $(SECONDS),180) seconds'
+	@$(bin)/python tests/torture/run.py --backend $(BACKEND) --seconds $(or $(SECONDS),180) $(ARGS)
 
 binding: $(dev)  ## Test the wheel with tornado, gevent, both, none, and nothing else
 	@echo '== testing the wheel in environments with tornado, gevent, both and none'

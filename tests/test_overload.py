@@ -11,7 +11,7 @@ import pytest
 import zmq
 from backends import PATIENCE, scenario
 
-from pseud import Limits, OverloadedError, RemotePeer, TimeoutError
+from pseud import Limits, OverloadedError, RemotePeer
 from pseud._core.peer import Peer
 from pseud._core.wire import CALL, CANCEL, ERROR, HELLO, PING, PONG, RESULT
 from pseud.transit import WINDOW
@@ -434,7 +434,9 @@ COMERS = {
 }
 
 
-@pytest.mark.skipif(not os.path.isdir('/dev/fd'), reason='descriptors can not be counted')
+@pytest.mark.skipif(
+    not os.path.isdir('/dev/fd'), reason='descriptors can not be counted'
+)
 @pytest.mark.parametrize('comer', COMERS, ids=lambda comer: comer.__name__)
 @scenario(needs=('loop',))
 def test_nothing_is_left_of_those_who_come_and_go(net, comer):

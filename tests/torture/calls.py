@@ -82,10 +82,10 @@ class Calls:
         """``yield from`` this: many calls in a row, soon due: they may fill a pipe."""
         value = self.rng.randbytes(self.rng.choice((10, 10_000)))
         timeout = self.rng.uniform(0.05, 1)
-        for _ in range(self.rng.randrange(100)):
+        for _ in range(self.rng.randrange(60)):
             call = self.call(caller, 'echo', to, value, expected=value, timeout=timeout)
             self.spawn(call)
-            yield self.driver.sleep(0.001)
+            yield self.driver.sleep(self.rng.choice((0.001, 0.01, 0.03)))
 
     def each(self, server, users, value, timeout):
         """``yield from`` this: call many clients at once."""

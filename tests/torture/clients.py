@@ -46,9 +46,9 @@ class TorturedClients(LoopRole):
         elif kind < 0.010:
             user.away = True
             user.calls.spawn(user.begin_anew())
-        elif kind < 0.011:
+        elif kind < 0.013:
             user.calls.spawn(user.calls.hail(user.client, user.calls.service))
-        elif kind < 0.012:
+        elif kind < 0.014:
             for _ in range(BURST):
                 user.call('nap', (0.1,), {})
         else:

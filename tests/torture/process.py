@@ -10,6 +10,7 @@ which SIGTERM means, too.  Each is answered by one line of JSON.
 import collections
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import json
 import logging
@@ -98,6 +99,7 @@ class Process:
         return Role(self)
 
     def run(self):
+        faulthandler.enable()
         with contextlib.suppress(AttributeError):  # where there is such a thing
             # killed when the supervisor is, also while stopped: PR_SET_PDEATHSIG
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)

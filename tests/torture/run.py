@@ -36,7 +36,7 @@ SIZES = {
         'relays': 3,
         'rate': 400,
         'warm_up': 10,
-        'every': 1.0,
+        'every': 0.6,
     },
     'small': {
         'servers': [0, 2],

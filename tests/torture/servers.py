@@ -56,10 +56,10 @@ class TorturedServer(LoopRole):
             if kind < 0.02:
                 users = rng.sample(self.users, min(len(self.users), 5))
                 calls.spawn(calls.each(server, users, rng.random(), 3.0))
-            elif kind < 0.024:
+            elif kind < 0.035:
                 user = rng.choice(self.users)
                 calls.spawn(calls.hail(server.send_to(user), user))
-            elif kind < 0.027:
+            elif kind < 0.038:
                 server.expel(rng.choice(self.users), 'by chance')
             else:
                 self.call_a_client()
@@ -86,10 +86,11 @@ class TorturedServer(LoopRole):
         here = [peer.user_id for peer in self.server.peers]
         callable_ = sorted(user for user in here if user in self.users)
         if callable_ != sorted(self.users):
-            missing = set(self.users).difference(here)
+            missing = sorted(set(self.users).difference(here))
+            twice = [user for user in self.users if here.count(user) > 1]
             problems.append(
                 f'{len(callable_)} clients are connected, not {len(self.users)}: '
-                f'without {sorted(missing)}'
+                f'without {missing}, and {twice} twice'
             )
         for peer in self.server.peers:
             if peer.in_flight:

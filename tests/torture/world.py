@@ -22,6 +22,7 @@ __all__ = ['PATIENCE', 'Member', 'World']
 SCRIPT = pathlib.Path(__file__).resolve().parent / 'process.py'
 PATIENCE = 120  # seconds that processes have for what they are told
 STOPS_WITHIN = 60  # seconds after SIGTERM
+TOLD = 5  # findings of one report
 
 # What a process is doing.
 UP, DOWN, FROZEN, STOPPING = 'up', 'down', 'frozen', 'stopping'
@@ -124,6 +125,8 @@ class Member:
         problems = report.get('problems', [])
         if 'first' in report:
             problems += judge_memory(report['first'], report['now'])
+        if len(problems) > TOLD:
+            problems[TOLD:] = [f'and {len(problems) - TOLD} more']
         for problem in problems:
             self.world.finding(f'{self.id}, {report["did"]}: {problem}')
         self.world.warned.update(report.get('warned', {}))
