@@ -1,5 +1,6 @@
 """How a client or server ends: it drains, for as long as it may, and closes."""
 
+import logging
 from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 __all__ = ['Ending']
+
+logger = logging.getLogger(__name__)
 
 # Seconds between looks whether all has been done.
 POLL = 0.01
@@ -107,7 +110,10 @@ class Ending:
         for peer in core.peers.values():
             peer.parting = False
         for link in list(self.engine.links.values()):
-            link.drain_some()
+            try:
+                link.drain_some()
+            except Exception:  # the context was terminated: there is nothing to read
+                logger.debug('nothing more is read', exc_info=True)
 
     def _tell(self) -> None:
         for result in (self._stopped, *self._waiting):

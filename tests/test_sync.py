@@ -128,6 +128,8 @@ def test_one_of_two_servers_is_killed_and_comes_back(connect):
 
         servers = {server.process.pid: server for server in (start(), start())}
         client = connect(*(server.address for server in servers.values()))
+        while len({client.pid() for _ in range(4)}) < 2:
+            pass  # until both are connected
         call = in_thread(client.wait)
         called = servers.keys()
         while len(called) > 1:  # until it is under way: then the other is less busy

@@ -111,9 +111,8 @@ def has_room(endpoint: 'Endpoint', peer: 'Peer') -> bool:
 
 
 def _block(endpoint: 'Endpoint', peer: 'Peer') -> None:
-    if not peer.blocked:
-        peer.blocked = True
-        endpoint.stuck += peer.queued
+    peer.blocked = True
+    endpoint.stuck += peer.queued
 
 
 def _unblock(endpoint: 'Endpoint', peer: 'Peer') -> None:

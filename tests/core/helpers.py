@@ -169,6 +169,7 @@ class Pipe:
             self.room -= 1
         # As the pump reads them: the head as bytes, the rest as views of frames.
         frames = [bytes(payload[0]), *(memoryview(bytes(f)) for f in payload[1:])]
+        assert len(payload) == len(frames)
         self.queue.append(frames)
         self.sent.append(frames)
         return True
