@@ -70,8 +70,12 @@ def installed_is(flavour):
     assert (package / 'py.typed').is_file()
     # neither too little nor what an earlier build left behind
     assert modules_in(package) == modules_in(SOURCES)
-    absent = {f'pseud._{name}' for name in ('tornado', 'gevent')}
-    absent -= {f'pseud._{name}' for name in FLAVOURS[flavour]}
+    absent = {
+        f'{package_of}._{name}'
+        for package_of in ('pseud', 'pseud.testing')
+        for name in ('tornado', 'gevent')
+        if name not in FLAVOURS[flavour]
+    }
     modules = [module.name for module in pkgutil.walk_packages([package], 'pseud.')
                if not module.name.startswith(tuple(absent))]  # fmt: skip
     assert len(modules) > 30
