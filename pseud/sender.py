@@ -46,10 +46,9 @@ class Sender:
 
     def flush_soon(self) -> None:
         """Send at the end of this turn of the loop, or now if a batch is complete."""
-        if self.reading:
-            if self.core.full:
-                self.flush()
-        elif not self._scheduled:
+        if self.core.full:
+            self.flush()
+        elif not self.reading and not self._scheduled:
             self._scheduled = True
             self.backend.call_soon(self._flush_turn)
 

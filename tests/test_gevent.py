@@ -170,32 +170,6 @@ def test_a_thousand_sleep_while_others_are_answered(net):
 
 @only_gevent
 @scenario
-def test_functions_at_the_same_time_are_bounded(net):
-    server, address = net.serve(limits=pseud.Limits(max_handlers=5))
-    client = net.client(address, timeout=PATIENCE)
-    running, most, go = set(), [], gevent.event.Event()
-
-    @server.register_rpc
-    def work(number):
-        running.add(number)
-        most.append(len(running))
-        go.wait()
-        gevent.idle()
-        running.discard(number)
-        return number
-
-    calls = [client.work(number) for number in range(50)]
-    hurried = client.with_options(timeout=0.05).work('never')
-    yield from net.until(lambda: len(running) == 5)
-    yield from net.raises(pseud.TimeoutError, hurried)
-    go.set()
-    assert (yield from net.all(calls)) == list(range(50))
-    assert max(most) == 5
-    assert len(most) == 50  # what was due before its turn did not run
-
-
-@only_gevent
-@scenario
 def test_blocking_code_in_a_threadpool(net):
     server, client = net.pair(timeout=PATIENCE)
     gate, threads = threading.Event(), []

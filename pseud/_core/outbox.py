@@ -85,6 +85,8 @@ def enqueue_body(
     else:
         message = (kind, call_id, 0, body, *rest)
     enqueue(endpoint, peer, message, size)
+    if peer.queued > BATCH:  # it need not wait, and others may have no room beside it
+        endpoint.full = True
 
 
 def has_room_for(endpoint: 'Endpoint', peer: 'Peer', size: int) -> bool:

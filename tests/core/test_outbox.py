@@ -50,6 +50,13 @@ def test_one_turn_is_one_message(program, peer):
     assert peer.queued == 0
 
 
+def test_much_asks_to_leave(program, peer):
+    enqueue_body(program.core, peer, wire.RESULT, 1, b'x' * (BATCH // 2))
+    assert not program.core.full
+    enqueue_body(program.core, peer, wire.RESULT, 2, b'x' * (BATCH // 2))
+    assert program.core.full
+
+
 def test_a_peer_is_dirty_once(program, peer):
     other = Peer('other', program.core.limits)
     for each in (peer, other, peer, peer, other):
