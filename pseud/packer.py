@@ -12,7 +12,7 @@ import msgpack
 from ._core.wire import Buffer
 from ._values import reader
 from ._values.unpackable import unpackable
-from ._values.writer import LIFT, SCALARS, SEARCH, Writer, holds_bytes, look
+from ._values.writer import KEPT, LIFT, SCALARS, SEARCH, Writer, holds_bytes, look
 from .errors import SerializationError
 
 __all__ = ['PackerV2', 'TranslationTable', 'unreadable']
@@ -42,12 +42,16 @@ class PackerV2:
                 raise ValueError(f'translation_table code {code!r} is not in 0..63')
             self._own[cls] = (code, pack)
             self._own_by_code[code] = unpack
-        self._pack_scalars = self.writer(self._own).pack
+        self._begin_anew()
         # One is enough, unless packing a user's value packs another or lets others run.
-        self._writers: list[Writer] = []
+        self._writers: list[tuple[Writer, Callable[[Any], bytes]]] = []
         self._extensions = 0
 
     # -------------------------------------------------------------- to bytes
+
+    def _begin_anew(self) -> None:
+        """Pack scalars into a small buffer again: that of a Packer never shrinks."""
+        self._pack_scalars = self.writer(self._own).packer()
 
     def pack_call(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -66,12 +70,16 @@ class PackerV2:
                     if type(value) not in SCALARS:
                         break
                 else:
-                    return self._pack_scalars([args, kwargs]), ()
+                    body = self._pack_scalars([args, kwargs])
+                    if len(body) > KEPT:
+                        self._begin_anew()
+                    return body, ()
             seen = look(args)
             if kwargs and seen != LIFT:
                 seen = max(seen, look(kwargs.values()))
             return self._write([args, kwargs], seen)
         except Exception as error:  # msgpack's, and those of the user's own types
+            self._begin_anew()
             parts = {'args': args, 'kwargs': kwargs}
             raise unpackable(parts, error, self._inline) from error
 
@@ -83,9 +91,13 @@ class PackerV2:
         """
         try:
             if type(value) in SCALARS:
-                return self._pack_scalars(value), ()
+                body = self._pack_scalars(value)
+                if len(body) > KEPT:
+                    self._begin_anew()
+                return body, ()
             return self._write(value, look((value,)))
         except Exception as error:
+            self._begin_anew()
             raise unpackable({'result': value}, error, self._inline) from error
 
     def pack_inline(self, value: Any) -> bytes:
@@ -101,27 +113,30 @@ class PackerV2:
 
     def _write(self, value: Any, seen: int) -> tuple[bytes, Sequence[Buffer]]:
         try:
-            writer = self._writers.pop()
+            writer, pack = self._writers.pop()
         except IndexError:
             writer = self.writer(self._own)
-        try:
-            if seen == LIFT:
-                value = writer.lift(value)
-            body = writer.pack(value)
-            if seen == SEARCH and holds_bytes([value], body):
+            pack = writer.packer()
+        if seen == LIFT:
+            value = writer.lift(value)
+        body = pack(value)
+        size = len(body)
+        if seen == SEARCH and holds_bytes([value], body):
+            writer.buffers = []
+            body = pack(writer.lift(value))
+        buffers = writer.buffers
+        if size <= KEPT:  # its buffer never shrinks
+            if buffers:
                 writer.buffers = []
-                body = writer.pack(writer.lift(value))
-            return body, writer.buffers or ()
-        finally:
-            if writer.buffers:
-                writer.buffers = []
-            self._writers.append(writer)
+            self._writers.append((writer, pack))
+        return body, buffers or ()
 
     def _inline(self, value: Any) -> bytes:
         writer = self.writer(self._own, inline=True)
-        body = writer.pack(value)
+        pack = writer.packer()
+        body = pack(value)
         if holds_bytes([value], body):
-            body = writer.pack(writer.lift(value))
+            body = pack(writer.lift(value))
         return body
 
     # -------------------------------------------------------------- from bytes

@@ -1,11 +1,13 @@
 """What travels, and arrives as what it was."""
 
 import collections
+import contextlib
 import datetime
 import decimal
 import enum
 import gc
 import re
+import tracemalloc
 import zoneinfo
 
 import numpy
@@ -18,6 +20,7 @@ from kinds import Color, Frozen, Plain, describe, examples, hashables, values
 
 import pseud
 from pseud.packer import PackerV2
+from pseud.packer_v1 import PackerV1
 
 # what hypothesis says of strategies with so many branches
 pytestmark = pytest.mark.filterwarnings('ignore:Generating overly large repr')
@@ -445,3 +448,49 @@ def test_packers_keep_nothing():
     before = len(gc.get_referrers(array))
     packer.pack([array])
     assert len(gc.get_referrers(array)) == before
+
+
+def unpackable_after(text):
+    """A value that turns out to be one only when its text has been packed."""
+    return [[text], object()]
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        'a' * (4 << 20),
+        [['a' * (4 << 20)]],
+        [[BIG * 40]],
+        unpackable_after('a' * (4 << 20)),
+    ],
+    ids=['text', 'nested text', 'nested bytes', 'what can not travel'],
+)
+@pytest.mark.parametrize('packer', [PackerV2, PackerV1])
+def test_packers_keep_no_room_for_what_was_large(packer, value):
+    packers = [packer() for _ in range(8)]
+    tracemalloc.start()
+    try:
+        for packer in packers:
+            with contextlib.suppress(pseud.SerializationError):
+                packer.pack(value)
+            with contextlib.suppress(pseud.SerializationError):
+                packer.pack_call([value], {})
+        gc.collect()  # exceptions hold frames that hold them
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1 << 20
+
+
+def test_a_call_with_large_text_that_can_not_travel_keeps_no_room_either():
+    packers = [PackerV2() for _ in range(8)]
+    tracemalloc.start()
+    try:
+        for packer in packers:
+            with pytest.raises(pseud.SerializationError):
+                packer.pack_call(['a' * (4 << 20), 1 << (1 << 21)], {})
+        gc.collect()  # exceptions hold frames that hold them
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1 << 20

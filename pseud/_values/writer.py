@@ -11,12 +11,15 @@ from .arrays import ATTACHED, BYTES, pack_numpy
 from .classes import OBJECT, UnknownValue, find_class
 from .types import BASES, NATIVE, mark
 
-__all__ = ['LIFT', 'SCALARS', 'SEARCH', 'Writer', 'holds_bytes', 'look']
+__all__ = ['KEPT', 'LIFT', 'SCALARS', 'SEARCH', 'Writer', 'holds_bytes', 'look']
 
 _OBJECT = mark(OBJECT)
 
 # Frames beside one body; what follows is packed with the rest.
 MAX_BUFFERS = 1024
+# Bytes that a Packer has room for at first, and those of a body after which it is let go.
+BUFFER = 1 << 14
+KEPT = 1 << 17
 # Parts of a container that `look` looks at.
 FEW = 16
 
@@ -87,29 +90,37 @@ def holds_bytes(parts: list[Any], body: bytes) -> bool:
 
 
 class Writer:
-    """A msgpack Packer, and the buffers of what it packs.
+    """What a msgpack Packer does not know by itself, and the buffers of what it packs.
 
     Args:
         own: {class: (code, pack)} of the translation table.
         inline: everything goes into the body.
 
     Attributes:
-        pack: the body of a value.
-        buffers: what travels beside it.
+        buffers: what travels beside the body.
     """
 
-    __slots__ = ('buffers', 'inline', 'own', 'pack')
+    __slots__ = ('buffers', 'inline', 'own')
 
     def __init__(self, own: Own, *, inline: bool = False) -> None:
         self.own = own
         self.inline = inline
         self.buffers: list[Buffer] = []
-        self.pack: Callable[[Any], bytes] = msgpack.Packer(
+
+    def packer(self) -> Callable[[Any], bytes]:
+        """What makes bodies of values.
+
+        Its room grows with them and never shrinks: so nothing here refers to it, and it
+        goes when whoever asked for it lets it go.
+        """
+        pack: Callable[[Any], bytes] = msgpack.Packer(
             default=self._default,
             strict_types=True,
             autoreset=True,
             unicode_errors='surrogatepass',
+            buf_size=BUFFER,
         ).pack
+        return pack
 
     def _default(self, value: Any) -> Any:
         found = self.extension(value)

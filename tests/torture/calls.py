@@ -35,7 +35,8 @@ class Calls:
 
     def unsettled(self):
         """What is not over yet, as texts."""
-        left = sum(not task.done() for task in self.tasks)
+        self.tasks = {task for task in self.tasks if not task.done()}
+        left = len(self.tasks)
         return [f'{self.me} still makes {left} calls'] if left else []
 
     def call(
