@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 import zmq
 
 from . import monitor, zap
-from ._core import v1, wire
 from ._core.peer import Peer
 from ._core.wire import Buffer
 from .link import ServerSide
@@ -37,9 +36,9 @@ MAX_ENVELOPE = 8
 MAX_ROUTING_ID = 255  # bytes, ZMQ_ROUTING_ID
 # In place of the descriptor of a peer that was expelled: equals none.
 IGNORED = -2
-# How often a connection that the monitor reports lost is tried, and when (seconds): the
-# descriptor may belong to a newer one already, and the report comes before the fact.
-CONFIRM_AFTER = (0.0, 0.01, 0.05, 0.25, 1.0)
+# Seconds after which a connection that speaks must have been told of.  With several I/O
+# threads, one may tell when the other has read.
+BELATED = 1.0
 
 
 class ServerLink(SocketLink, ServerSide):
@@ -67,7 +66,7 @@ class ServerLink(SocketLink, ServerSide):
             self.socket.zap_domain = self.zap_domain
         self.up: set[int] = set()  # descriptors of the connections that there are
         self.by_fd: dict[int, set[Peer]] = {}
-        self.leaving: list[Peer] = []  # reported lost, to be confirmed
+        self.leaving: list[Peer] = []  # reported lost
 
     def close(self) -> None:
         super().close()
@@ -144,11 +143,25 @@ class ServerLink(SocketLink, ServerSide):
     def know(self, peer: Peer, fd: int) -> None:
         """Look out for the loss of a new peer, which may have been told already."""
         peer.address.known = True
-        if fd < 0 or fd in self.up:
-            self.by_fd.setdefault(fd, set()).add(peer)
-        else:
-            self.leaving.append(peer)
-            self.engine.backend.call_soon(self.settle)
+        peers = self.by_fd.setdefault(fd, set())
+        peers.add(peer)
+        backend = self.engine.backend
+        if not peer.watched:
+            pass
+        elif fd not in self.up:
+            backend.call_at(backend.now() + BELATED, lambda: self.miss(peer))
+        elif len(peers) > 1:  # the next connection has the descriptor already
+            for each in peers:
+                if each.watched and any(
+                    other.address.newer(each.address) for other in peers
+                ):
+                    self.leaving.append(each)
+            backend.call_soon(self.settle)
+
+    def miss(self, peer: Peer) -> None:
+        """Its connection had ended before its first message was read."""
+        if peer.address.fd not in self.up:
+            self.lost(peer, 'the connection was closed')
 
     def meet(
         self, key: Any, envelope: list[bytes], frame: Any, fd: int, known_as: str | None
@@ -171,17 +184,14 @@ class ServerLink(SocketLink, ServerSide):
         peer.admitted = not challenges
         return peer
 
-    def send(
-        self, peer: Peer, payload: Sequence[Buffer], *, probe: bool = False
-    ) -> bool:
-        """Send a message to a peer; a probe to whoever has its routing id."""
+    def send(self, peer: Peer, payload: Sequence[Buffer]) -> bool:
         address = peer.address
-        if address.chosen and not probe:  # another may have chosen the same by now
+        if address.chosen:  # another may have chosen the same by now
             self.note_losses()
-            if address.doubtful or peer in self.leaving:
+            if peer in self.leaving:
                 return False
         transit = address.transit
-        if transit.frames and transit.full() and not probe:
+        if transit.frames and transit.full():
             return False
         envelope = address.envelope
         try:
@@ -267,34 +277,7 @@ class ServerLink(SocketLink, ServerSide):
         self.drain_some()  # what arrived before counts
         leaving, self.leaving = self.leaving, []
         for peer in leaving:
-            self.confirm(peer, 0)
-
-    def confirm(self, peer: Peer, attempt: int) -> None:
-        """Find out whether a peer that was reported lost really is."""
-        if peer.gone or self.socket.closed:
-            return
-        # what a lockstep peer did not ask for would pass for an answer
-        if peer.lockstep or peer.address.ignored is not None:
             self.lost(peer, 'the connection was closed')
-            return
-        if peer.protocol == 1:
-            probe: list[Buffer] = [v1.VERSION, b'', v1.HEARTBEAT, b'']
-        else:
-            probe = [wire.encode([(wire.PING, 0)])]
-        peer.address.doubtful = True
-        self.send(peer, probe, probe=True)
-        self.look_again()
-        attempt += 1
-        if peer.gone:
-            return
-        if attempt == len(CONFIRM_AFTER) and peer.address.chosen:
-            # somebody is there, but who?  If it is the same, it is met anew.
-            self.lost(peer, 'the connection was closed')
-        elif attempt == len(CONFIRM_AFTER):  # it is there: another had its descriptor
-            self.by_fd.setdefault(peer.address.fd, set()).add(peer)
-        else:
-            when = self.engine.backend.now() + CONFIRM_AFTER[attempt]
-            self.engine.backend.call_at(when, lambda: self.confirm(peer, attempt))
 
 
 class _Address:
@@ -308,14 +291,12 @@ class _Address:
         text: what people call it.
         transit: large frames that are on their way to it.
         chosen: its client chose the routing id; those of libzmq begin with NUL.
-        doubtful: its connection was reported lost.
         known: the link looks out for the loss of ``fd``.
         ignored: after it was expelled, its descriptor; ``fd`` is none then.
     """
 
     __slots__ = (
         'chosen',
-        'doubtful',
         'envelope',
         'fd',
         'ignored',
@@ -337,8 +318,14 @@ class _Address:
         self.ignored: int | None = None
         self.known = False
         self.chosen = not envelope[0].startswith(b'\0')
-        self.doubtful = False
         self.transit = Transit()
+
+    def newer(self, other: '_Address') -> bool:
+        """Whether its connection is the later one, as far as libzmq's ids tell."""
+        if self.chosen or other.chosen:
+            return False
+        ids = (int.from_bytes(each.envelope[0][1:]) for each in (self, other))
+        return 0 < (next(ids) - next(ids)) % (1 << 32) < 1 << 31
 
 
 def _property(frame: Any, name: str) -> str | None:

@@ -11,7 +11,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 import pseud
 import pseud.utils
-from pseud import expel, hooks
+from pseud import expel, hooks, monitor
 from pseud.interfaces import IServer
 
 both_ways = scenario(needs=('callable',))
@@ -40,7 +40,6 @@ class Diary:
         rpc.on_leave(self.left)
 
     def joined(self, peer):
-        assert peer.connected
         self.notes.append(('join', peer))
 
     def left(self, peer, reason):
@@ -606,6 +605,55 @@ def test_who_has_left_before_its_call_is_read(net, transport):
     yield from net.until(lambda: left)
     assert server.peers == []
     assert len(cancelled) == len(began)
+
+
+# Calls `wait` and leaves; and stays, when told to come again.
+VISITOR = """
+import msgpack, zmq
+
+def visit(address):
+    socket = zmq.Context.instance().socket(zmq.DEALER)
+    socket.connect(address)
+    call = [1, 1, 0, msgpack.packb([[], {}]), 'wait', None]
+    socket.send_multipart([b'', msgpack.packb([call])])
+    return socket
+
+address = input()
+visit(address).close()
+input()
+staying = visit(address)
+input()
+"""
+
+
+@both_ways
+def test_who_has_left_before_its_call_is_read_and_another_came(net, program):
+    """Who has its descriptor now."""
+    server, address = net.serve()
+    server.register_rpc(net.handler(lambda: (yield net.event().wait())), name='wait')
+    joined = []
+    server.on_join(joined.append)
+    server.start()
+    yield net.sleep(0)
+    link = server._engine.links['']
+    seen = []
+
+    def see(count):
+        while len(seen) < count:
+            assert link.monitor.poll(PATIENCE * 1000)
+            for event, descriptor in monitor.events(link.monitor, link.monitor_pollin):
+                seen.append(descriptor)
+                link.note(event, descriptor)
+
+    visitor = program(VISITOR)
+    visitor.tell(address)
+    see(2)  # it came and left
+    visitor.tell('again')
+    see(3)
+    assert len({*seen}) == 1
+    yield from net.until(lambda: len(joined) == 2)
+    yield from net.until(lambda: len(server.peers) == 1)
+    assert server._engine.core.running == 1
 
 
 @pytest.mark.parametrize('transport', ['tcp', 'ipc'])
