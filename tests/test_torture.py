@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize('backend', ['tornado', 'gevent'])
 def test_a_short_torture(backend):
     pytest.importorskip(backend)
-    run = Program([str(RUN), '--backend', backend, '--size', 'small', '--seconds', '6'])
+    run = Program([str(RUN), '--backend', backend, '--size', 'small', '--seconds', '4'])
     try:
         status = run.process.wait(280)
     finally:

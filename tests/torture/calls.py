@@ -116,14 +116,14 @@ def outcome_of(error, call_id):
     """The outcome that an exception is."""
     if type(error) in OURS:
         return 'ran' if ' ran, but ' in str(error) else type(error).__name__
-    if error.args[:1] == (call_id,):
+    if str(error) == call_id:
         return 'raised'
     return f'the error {error!r:.300}'
 
 
 def outcome_of_value(value, call_id, to, expected):
     """The outcome 'result', or what is wrong with what was returned."""
-    if value == [call_id, to, expected]:
+    if value == (call_id, to, expected):
         return 'result'
     return f'the result {value!r:.200}'
 
@@ -138,7 +138,7 @@ def plan(rng):
 
 
 def echo(rng):
-    value = [rng.getrandbits(60), 'a' * rng.randrange(200), (None, 1.5), {'k': b'v'}]
+    value = (rng.getrandbits(60), 'a' * rng.randrange(200), (None, 1.5), {'k': b'v'})
     return 'echo', (value,), {'expected': value}
 
 
@@ -152,7 +152,7 @@ def large(rng):
     sizes = [rng.choice((1000, 70_000, 300_000)) for _ in range(rng.randrange(1, 4))]
     if rng.random() < 0.05:
         sizes = [3_000_000]
-    value = [rng.randbytes(1) * size for size in sizes]
+    value = tuple(rng.randbytes(1) * size for size in sizes)
     return 'echo', (value,), {'expected': value}
 
 

@@ -63,10 +63,12 @@ def make(directory, *, backend, seed, rate, servers, processes, clients, threads
     places = [f'c{number}' for number in range(processes) for _ in range(clients)]
     for number, place in enumerate([*places, *[SYNC] * threads]):
         name = f'u{number}'
+        service = services[number % len(services)]
         config['users'][name] = {
             'place': place,
-            'service': services[number % len(services)],
+            'service': service,
             'password': f'secret of {name}',
+            'protocol': 1 if service == 'plain' and number % 5 == 0 else 2,
             **_keys(),
         }
     config['places'] = sorted(set(places))
@@ -118,6 +120,7 @@ def client_settings(config, name, *, wrong=False):
     (server, *_) = [each for each in servers if each['service'] == user['service']]
     plugin = server['plugin']
     settings = _settings(plugin)
+    settings['protocol'] = user['protocol']
     if plugin == 'trusted_curve':
         settings['secret_key'] = _keys()['secret'] if wrong else user['secret']
     else:

@@ -2,6 +2,7 @@
 
 Every function is given the id of the call, who makes it and whom it is for, and returns
 the id, who ran it and a value: so that no call can be taken for another's unnoticed.
+These are tuples: by protocol 1, lists become such.
 """
 
 import contextlib
@@ -98,7 +99,7 @@ class Functions:
                 call.caller, 'nest', to, depth - 1, expected=depth - 1
             )
             if outcome != 'result':
-                raise RuntimeError(call_id, outcome)
+                raise RuntimeError(call_id)
         return depth
 
     # ------------------------------------------------------ watching them
@@ -111,7 +112,7 @@ class Functions:
             def watched(call_id, who, to, *args):
                 with self._run(function, call_id, who, to):
                     value = yield from function(call_id, *args)
-                return [call_id, self.me, value]
+                return call_id, self.me, value
 
             return self.calls.driver.handler(watched)
 
@@ -119,7 +120,7 @@ class Functions:
         def watched(call_id, who, to, *args):
             with self._run(function, call_id, who, to):
                 value = function(call_id, *args)
-            return [call_id, self.me, value]
+            return call_id, self.me, value
 
         return watched
 
