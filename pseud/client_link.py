@@ -54,6 +54,9 @@ class ClientLink(SocketLink, ClientSide):
     def open(self) -> None:
         super().open()
         self.transit = Transit()
+        if self.engine.settings.protocol == 1:
+            # has no HELLO: an empty message lets the server know us, before any call
+            self.socket.probe_router = True
         try:
             connect(self.socket, self.endpoint)
         except ValueError:

@@ -459,6 +459,17 @@ def test_a_client_of_version_1(memory):
     assert (yield client.len('abc')) == 3
 
 
+@scenario
+def test_a_client_of_version_1_that_makes_no_call(memory):
+    server, address = memory.serve()
+    client = memory.client(address, protocol=1)
+    client.register_rpc(len)
+    client.start()
+    yield memory.clock.advance(0)
+    (peer,) = server.peers
+    assert (yield server.send_to(peer).len('abc')) == 3
+
+
 # ---------------------------------------------------------------- who is who
 
 

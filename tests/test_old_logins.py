@@ -192,7 +192,10 @@ class V1Server:
         self.address = self.socket.last_endpoint.decode()
 
     def receive(self):
-        client, empty, version, uid, kind, body = self.socket.recv_multipart()
+        client, *rest = self.socket.recv_multipart()
+        if rest == [b'']:  # a probe
+            return self.receive()
+        empty, version, uid, kind, body = rest
         assert (empty, version) == (b'', b'v1')
         return client, uid, kind, msgpack.unpackb(body)
 

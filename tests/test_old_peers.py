@@ -194,7 +194,10 @@ class V1Server:
 
     def receive(self):
         while True:
-            client, empty, version, uid, kind, body = self.socket.recv_multipart()
+            client, *rest = self.socket.recv_multipart()
+            if rest == [b'']:  # a probe, as its own clients send
+                continue
+            empty, version, uid, kind, body = rest
             assert (empty, version) == (b'', b'v1')
             if kind != HEARTBEAT:
                 return client, uid, kind, body

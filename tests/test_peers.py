@@ -170,6 +170,22 @@ def test_a_peer_of_version_1(net):
     assert [peer.address for peer in joined] == [address]
 
 
+@both_ways
+def test_a_peer_of_version_1_that_makes_no_call(net):
+    """Is known as soon as it is connected, also when it comes back."""
+    server, address = net.serve()
+    wire = net.relay(address)
+    client = net.client(wire.endpoint, protocol=1)
+    client.register_rpc(len)
+    client.start()
+    for _ in range(2):
+        yield from net.until(lambda: server.peers)
+        (peer,) = server.peers
+        assert (yield server.send_to(peer).len('abc')) == 3
+        wire.cut()
+        yield from net.until(lambda peer=peer: peer not in server.peers)
+
+
 @scenario
 def test_a_sync_client_can_not_be_called(net):
     server, address = net.serve()

@@ -59,8 +59,9 @@ class Pipe:
         if self.closed:
             return
         if payload is not None:
-            head, *rest = payload
-            payload = [bytes(head), *(memoryview(bytearray(frame)) for frame in rest)]
+            head, frames = payload[:1], payload[1:]
+            copies = [memoryview(bytearray(frame)) for frame in frames]
+            payload = [*map(bytes, head), *copies]
         self.waiting.append(payload)
         self.deliver_soon()
 
@@ -298,6 +299,8 @@ class MemoryClient(ClientSide):
         self.connection = connection = Connection(self, server, user_id)
         server.connections[connection] = None
         self.network.opened(connection)
+        if engine.settings.protocol == 1:
+            connection.to_server.put([])  # a probe, see client_link
         self.connected()
         settled(engine)
 

@@ -341,7 +341,8 @@ class Machine(RuleBasedStateMachine):
     def rubbish(self, data, payload, up):
         pair = data.draw(st.sampled_from(self.wires[-3:]), 'connection')
         if up and 'server' not in self.cuts[pair]:
-            known = pair.key in self.server.core.peers
+            peer = self.server.core.peers.get(pair.key)
+            known = peer is not None and not peer.probed  # it may yet speak either
             if (
                 known
                 or SPEAKS.get(RUBBISH.index(payload), pair.protocol) == pair.protocol
