@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from ._core.receive import MAX_NAME
-from .peers import RemotePeer
+from .peers import Origin, RemotePeer
 from .settings import check_timeout
 
 __all__ = ['Caller', 'CallsFunctions', 'RemoteFunction', 'check_address']
@@ -54,7 +54,7 @@ class Caller:
         self,
         engine: 'CallsOut',
         timeout: float | None,
-        to: str | RemotePeer | None = None,
+        to: str | RemotePeer | Origin | None = None,
     ) -> None:
         self._engine = engine
         self._timeout = timeout

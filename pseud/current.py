@@ -4,7 +4,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from .caller import Caller
-from .peers import RemotePeer, view_of
+from .peers import Origin, RemotePeer, view_of
 
 if TYPE_CHECKING:
     from .dispatch import Job
@@ -30,8 +30,18 @@ class CurrentCall:
 
     @property
     def user_id(self) -> str | None:
-        """Who made the call, as the authentication knows; None without."""
-        return self._job.peer.user_id
+        """Who made the call, as the authentication knows; None without.
+
+        Of one that a proxy passed on: who made it there, if this server trusts the proxy
+        (`trusted_proxies`), else the proxy itself.
+        """
+        return self._job.user_id
+
+    @property
+    def hops(self) -> int:
+        """How many proxies have passed it on; 0: its peer made it."""
+        route = self._job.route
+        return 0 if route is None else len(route.came)
 
     @property
     def peer(self) -> RemotePeer:
@@ -53,8 +63,11 @@ class CurrentCall:
         A call of one fails with `LocalProtocolError` if it is a SyncClient, with
         `NotSentError` if it is no longer connected.
         """
-        engine = self._job.engine
-        return Caller(engine, engine.settings.timeout, self.peer)
+        engine, route = self._job.engine, self._job.route
+        to: RemotePeer | Origin = self.peer
+        if route is not None and route.came:
+            to = Origin(self.peer, route.came)
+        return Caller(engine, engine.settings.timeout, to)
 
     def __repr__(self) -> str:
         return f'<call of {self.name!r} by {self._job.peer.label}>'

@@ -11,8 +11,14 @@ from . import remote
 from ._core.peer import InboundCall
 from .current import CURRENT
 from .describe import class_name, text_of
-from .errors import MessageTooLargeError, SerializationError, ServiceNotFoundError
+from .errors import (
+    MessageTooLargeError,
+    NotSentError,
+    SerializationError,
+    ServiceNotFoundError,
+)
 from .interfaces import IJob
+from .proxy import Forward, find_home
 from .registry import find_callable
 
 if TYPE_CHECKING:
@@ -35,10 +41,23 @@ class Job(InboundCall):
     block, as the function may.
     """
 
-    __slots__ = ('context', 'engine')
+    __slots__ = ('context', 'engine', 'home')
 
     engine: 'Engine'
+    home: 'Engine'  # whose function it is: the same, or one that it delegates to
     context: Context
+
+    @property
+    def user_id(self) -> str | None:
+        """Who made the call; a proxy's word counts if this server trusts it."""
+        user_id, route = self.peer.user_id, self.route
+        if (
+            route is not None
+            and route.came
+            and user_id in self.engine.settings.trusted_proxies
+        ):
+            return route.user_id
+        return user_id
 
     def invoke(self) -> Any:
         return self.context.run(self._invoke)
@@ -53,13 +72,18 @@ class Job(InboundCall):
 
         Nothing is unpacked before the caller is known to be allowed to make the call.
         """
-        engine, user_id = self.engine, self.peer.user_id
+        home, user_id = self.engine, self.peer.user_id
         try:
-            found = find_callable(engine.registry, self.name, engine.auth, user_id)
-            packer = engine.packers[self.protocol]
+            if home.proxy is not None or self.route is not None:
+                user_id, elsewhere = self.user_id, find_home(self)
+                if isinstance(elsewhere, Forward):
+                    return elsewhere.start, (), {}
+                home = self.home = elsewhere
+            found = find_callable(home.registry, self.name, home.auth, user_id)
+            packer = home.packers[self.protocol]
             args, kwargs = packer.unpack_call(self.body, self.buffers)
-        except ServiceNotFoundError as error:
-            raise _Refused('pseud.ServiceNotFoundError', str(error)) from None
+        except (ServiceNotFoundError, NotSentError) as error:
+            raise _Refused(f'pseud.{class_name(error)}', str(error)) from None
         except SerializationError as error:
             text = f'{self.name}() did not run: {error}'
             raise _Refused('pseud.SerializationError', text) from None
@@ -76,9 +100,12 @@ class Job(InboundCall):
     def succeeded(self, value: Any) -> None:
         if self.done:  # cancelled, expired, or the caller is gone
             return
+        if type(value) is Forward:  # the answer is to come
+            self.handle = value
+            return
         engine = self.engine
         try:
-            engine.core.reply(self, *engine.packers[self.protocol].pack(value))
+            engine.core.reply(self, *self.home.packers[self.protocol].pack(value))
         except (SerializationError, MessageTooLargeError) as error:
             reason = f'{self.name}() ran, but {error}'
             engine.core.fail(self, f'pseud.{type(error).__name__}', reason)
@@ -99,9 +126,9 @@ class Job(InboundCall):
             logger.debug('%s() raised %s', self.name, class_name(error))
         body = remote.dump(
             error,
-            engine.packers[self.protocol],
+            self.home.packers[self.protocol],
             self.protocol,
-            show=engine.settings.show_tracebacks,
+            show=self.home.settings.show_tracebacks,
         )
         engine.core.reply_error(self, body)
         engine.sender.flush_soon()

@@ -18,6 +18,7 @@ from ._core import events as ev
 from ._core.endpoint import Endpoint
 from ._core.events import Event
 from ._core.peer import Peer
+from ._core.route import Route
 from ._core.wire import Buffer
 from .admission import Admission, networks
 from .caller import Caller
@@ -34,7 +35,9 @@ from .logins import LoginWatch, log_in
 from .native import get_ident
 from .packer import PackerV2, unreadable
 from .packer_v1 import PackerV1
+from .peers import Origin
 from .plugins import plugin
+from .proxy import Forward, Proxy
 from .roster import Roster
 from .seldom import Seldom
 from .sender import Sender
@@ -116,6 +119,9 @@ class Engine:
         self.hooks = Hooks(self)
         self.ending = Ending(self)
         self.roster = Roster(self)
+        self.proxy: Proxy | None = None
+        if settings.proxy_to is not None:
+            self.proxy = Proxy(self, settings.proxy_to._engine)
         self.closed = False
         self._refusals: dict[str, PseudError] = {}
         self._armed = inf
@@ -147,6 +153,15 @@ class Engine:
             self.login_watch.start()
         for link in self.links.values():
             link.start()
+        target = None if self.proxy is None else self.proxy.target
+        if target is not None and not target.server:
+            target.attach()
+
+    def family(self) -> Proxy:
+        """What passes calls on through here, in either direction."""
+        if self.proxy is None:
+            self.proxy = Proxy(self, None)
+        return self.proxy
 
     def server_link(self) -> ServerSide:
         """The one link of a server."""
@@ -200,6 +215,8 @@ class Engine:
         for link in self.links.values():
             link.close()
         self.links.clear()
+        if self.proxy is not None:
+            self.proxy.close()
         self.heartbeat.stop()
         self.auth.stop()
 
@@ -220,10 +237,16 @@ class Engine:
         result = backend.result(self._cancelled)
         try:
             to = caller._to
-            peer = None if to is None else self.roster.find(to, name)
+            peer, route = None, None
+            if to is not None:
+                peer = self.roster.find(to, name)
+                if type(to) is Origin:
+                    route = Route(to=to.hops)
             protocol = self.settings.protocol if peer is None else peer.protocol
             body, buffers = self.packers[protocol].pack_call(args, kwargs)
-            result.call_id = core.call(peer, name, body, buffers, timeout, now, result)
+            result.call_id = core.call(
+                peer, name, body, buffers, timeout, now, result, route
+            )
         except PseudError as error:
             result.set_exception(error)
             return result
@@ -235,6 +258,12 @@ class Engine:
         else:
             sender.flush_soon()
         return result
+
+    def wake(self) -> None:
+        """A call was made, by somebody else than `call`."""
+        if self.core.due < self._armed:
+            self._arm()
+        self.sender.flush_soon()
 
     def refused(self, endpoint: str, error: PseudError | None) -> None:
         """A server wants none of us (or, with None, has taken us in, or is given up).
@@ -276,7 +305,9 @@ class Engine:
             try:
                 if kind == ev.RESULT:
                     _, result, body, buffers, protocol = event
-                    if not result.done():
+                    if type(result) is Forward:
+                        result.returned(body, buffers, protocol)
+                    elif not result.done():
                         try:
                             value = self.packers[protocol].unpack(body, buffers)
                         except SerializationError as error:
@@ -286,9 +317,13 @@ class Engine:
                 elif kind == ev.INVOKE:
                     job = event[1]
                     if not job.done:  # what came just before it has not ended it
-                        job.engine = self
+                        job.engine = job.home = self
+                        if self.proxy is not None and self.proxy.passes_on(job):
+                            continue
                         job.context = self.call_context.copy()
-                        job.handle = self.backend.spawn(job)
+                        handle = self.backend.spawn(job)
+                        if handle is not None:
+                            job.handle = handle
                 else:
                     self._handle_rare(kind, event)
             except Exception:  # one event must not take the others along
@@ -297,7 +332,9 @@ class Engine:
     def _handle_rare(self, kind: int, event: Event) -> None:
         if kind == ev.ERROR:
             _, result, body, _, protocol = event
-            if not result.done():
+            if type(result) is Forward:
+                result.raised(body, protocol)
+            elif not result.done():
                 result.set_exception(
                     remote.load(body, self.packers[protocol], protocol)
                 )

@@ -7,7 +7,7 @@ from ._core.peer import Peer
 if TYPE_CHECKING:
     from .engine import Engine
 
-__all__ = ['RemotePeer', 'answers', 'left', 'view_of']
+__all__ = ['Origin', 'RemotePeer', 'answers', 'left', 'view_of']
 
 # Characters of what a peer says about its software.
 MAX_AGENT = 200
@@ -87,6 +87,19 @@ class RemotePeer:
         if not self.connected:
             state = ', gone'
         return f'<peer {self._peer.label}{state}>'
+
+
+class Origin:
+    """Who made a call that proxies passed on: a peer, and the hops from there."""
+
+    __slots__ = ('hops', 'peer')
+
+    def __init__(self, peer: RemotePeer, hops: tuple[bytes, ...]) -> None:
+        self.peer = peer
+        self.hops = hops
+
+    def __repr__(self) -> str:
+        return f'<caller beyond {self.peer!r}>'
 
 
 def view_of(engine: 'Engine', peer: Peer) -> RemotePeer:

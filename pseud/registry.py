@@ -22,6 +22,8 @@ __all__ = [
     'create_local_registry',
     'find_callable',
     'get_rpc_callable',
+    'is_admitted',
+    'is_known',
     'register_rpc',
     'registry',
 ]
@@ -77,6 +79,11 @@ class RPCCallable:
             _CALLABLE, IPredicate, self.domain
         )
         return found
+
+    @property
+    def admits_all(self) -> bool:
+        """Whether no predicate needs to be asked."""
+        return getattr(self.predicate(), 'admits_all', False) is True
 
     def test(self, *args: Any, **kw: Any) -> bool:
         make = self.predicate()
@@ -235,13 +242,22 @@ def find_callable(
     if route is not None:
         candidates = route.candidates() if name in _restricted else route.only_default
         for candidate in candidates:
-            make = candidate.predicate()
-            if getattr(make, 'admits_all', False) or candidate.test(
-                **auth.get_predicate_arguments(user_id)
-            ):
+            if is_admitted(candidate, auth, user_id):
                 found: RPCCallable = candidate
                 return found
     raise ServiceNotFoundError(f'there is no function {name!r} for this caller')
+
+
+def is_admitted(candidate: RPCCallable, auth: Any, user_id: str | None) -> bool:
+    """Whether a user may call a function."""
+    return candidate.admits_all or candidate.test(
+        **auth.get_predicate_arguments(user_id)
+    )
+
+
+def is_known(where: Components, name: str) -> bool:
+    """Whether there is a function of that name, for anybody."""
+    return name in _names and where.queryUtility(IRPCRoute, name) is not None
 
 
 def get_rpc_callable(

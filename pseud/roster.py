@@ -1,11 +1,13 @@
 """Who is connected, and who of them can be called by user id."""
 
 import logging
+import os
 from typing import TYPE_CHECKING
 
 from ._core.peer import Peer
+from ._core.route import HOP
 from .errors import NotSentError
-from .peers import RemotePeer, left, view_of
+from .peers import Origin, RemotePeer, left, view_of
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -20,11 +22,13 @@ class Roster:
 
     Attributes:
         members: {peer of the core: what the program sees of it}, in order of arrival.
+        hops: those whose calls were passed on, by what stands for them elsewhere.
     """
 
     def __init__(self, engine: 'Engine') -> None:
         self.engine = engine
         self.members: dict[Peer, RemotePeer] = {}
+        self.hops: dict[bytes, Peer] = {}
         self._users: dict[object, list[Peer]] = {}
 
     def join(self, peer: Peer) -> None:
@@ -41,6 +45,7 @@ class Roster:
     def leave(self, peer: Peer, reason: str) -> None:
         """A peer is gone, if it ever was here."""
         self.engine.sender.blocked.discard(peer)
+        self.hops.pop(peer.hop, None)
         view = self.members.pop(peer, None)
         if view is None:
             return
@@ -58,7 +63,15 @@ class Roster:
         """The connections of a user that can be called, the newest last."""
         return self._users.get(user_id, [])
 
-    def find(self, to: str | RemotePeer, name: str) -> Peer:
+    def hop(self, peer: Peer) -> bytes:
+        """What stands for a peer where its calls are passed on to; nobody guesses it."""
+        if not peer.hop:
+            uid = self.engine.core.uid_prefix
+            peer.hop = uid + os.urandom(HOP - len(uid))
+            self.hops[peer.hop] = peer
+        return peer.hop
+
+    def find(self, to: str | RemotePeer | Origin, name: str) -> Peer:
         """Whom a call of ``name`` goes to.
 
         Raises:
@@ -69,6 +82,8 @@ class Roster:
             return peers[-1]
         if isinstance(to, RemotePeer):
             return to._peer
+        if isinstance(to, Origin):
+            return to.peer._peer
         hint, auth = '', self.engine.auth
         if not auth.identifies:
             hint = (

@@ -304,6 +304,13 @@ class BaseServer(BaseRPC):
                 'a Server speaks every protocol version with whoever speaks it; '
                 'protocol= is for clients'
             )
+        auth = self._engine.auth
+        if self.settings.trusted_proxies and not auth.identifies:
+            raise ValueError(
+                f'security_plugin {auth.name!r} gives clients no user id, so that '
+                "trusted_proxies can not be told from others: take 'trusted_curve', for "
+                'instance'
+            )
         self._caller = ServerCaller(self._engine, self.settings.timeout)
 
     def bind(self, endpoint: str) -> str:

@@ -31,6 +31,11 @@ class Settings:
             certificates ``USER.key``; for servers with the plugin ``trusted_curve``.
         allow, deny: IP addresses and networks (``'192.0.2.0/24'``) that may connect to a
             server, and that may not; ``deny`` wins.
+        proxy_to: a `Server` of this process, or a `Client`, that calls of functions which
+            are not registered here are passed on to.
+        proxy_domain: name of the predicate that decides who may have them passed on.
+        trusted_proxies: user ids of those whose word is taken for who made the calls that
+            they pass on; for servers whose plugin identifies clients.
         timeout: seconds a call may take, None for ever.
         translation_table: ``{code: (class, pack, unpack)}``, codes 0-63.
         protocol: 1 to speak as pseud 1.x does, to servers that know no better.
@@ -55,6 +60,9 @@ class Settings:
     authorized_keys: Any = None
     allow: Any = None
     deny: Any = None
+    proxy_to: Any = None
+    proxy_domain: str = 'default'
+    trusted_proxies: Any = ()
     timeout: float | None = DEFAULT_TIMEOUT
     translation_table: Any = None
     protocol: int = 2
@@ -73,6 +81,7 @@ class Settings:
         if len(self.name.encode()) > 255:
             raise ValueError('name must be at most 255 bytes, it is a routing id')
         check_timeout(self.timeout)
+        self._check_proxies()
         if self.protocol not in (1, 2):
             raise ValueError(f'protocol must be 1 or 2, not {self.protocol!r}')
         if not isinstance(self.limits, Limits):
@@ -82,6 +91,22 @@ class Settings:
             if not is_number(value) or not 0 <= value < 1e6:
                 raise ValueError(f'{field} must be seconds, 0 or more, not {value!r}')
 
+    def _check_proxies(self) -> None:
+        to = getattr(self.proxy_to, '_engine', None)
+        if self.proxy_to is not None and not hasattr(to, 'roster'):
+            raise TypeError(
+                'proxy_to must be a Server or a Client (a SyncClient would block '
+                f'everybody), not {self.proxy_to!r}'
+            )
+        trusted = self.trusted_proxies
+        if isinstance(trusted, str | bytes) or not all(
+            isinstance(user_id, str) for user_id in trusted
+        ):
+            raise TypeError(
+                f"trusted_proxies must be user ids, ['gateway'], not {trusted!r}"
+            )
+        object.__setattr__(self, 'trusted_proxies', frozenset(trusted))
+
     def check_client(self) -> None:
         """See that these are settings of a client.
 
@@ -90,6 +115,8 @@ class Settings:
         """
         if self.allow is not None or self.deny is not None:
             raise ValueError('allow and deny are for servers: clients connect to them')
+        if self.trusted_proxies:
+            raise ValueError('trusted_proxies are for servers: clients connect to them')
 
 
 def is_number(value: Any) -> bool:

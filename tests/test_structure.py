@@ -21,7 +21,7 @@ LAYERS = [
     'packer_v1 interfaces peers settings guard raisable',
     'describe',
     'registry remote caller hooks signals monitor roster sender transit zap',
-    'current link',
+    'current link proxy',
     'admission plugins pump dispatch many',
     'client_link server_link sync_link predicate heartbeat auth utils',
     'ending expel sync_engine watch',

@@ -4,6 +4,7 @@ import os
 
 os.environ['NO_TORNADO'] = '1'
 
+import behind
 import gevent.event
 import zmq
 
@@ -18,13 +19,17 @@ class PseudGevent(GeventPeer):
     transports = ('tcp', 'ipc')
 
     def serve(self, endpoint, ready):
-        server = Server('service')
+        server = self.server()
         server.bind(endpoint.zmq)
-        server.register_rpc(name='hello')(greet)
-        server.register_rpc(name='echo')(lambda data: data)
         server.start()
         ready()
         gevent.event.Event().wait()
+
+    def server(self):
+        server = Server('service')
+        server.register_rpc(name='hello')(greet)
+        server.register_rpc(name='echo')(lambda data: data)
+        return server
 
     def prepare(self):
         # a client opens two sockets: its own and the monitor of it
@@ -45,4 +50,14 @@ class PseudGevent(GeventPeer):
         return client.echo(data).get()
 
 
-PEERS = [PseudGevent]
+class PseudGeventGateway(PseudGevent):
+    name = 'pseud-gevent-gateway'
+    note = 'the same, passed on to a server in a third process'
+
+    def server(self):
+        client = Client('service')
+        client.connect(behind.start())
+        return Server('service', proxy_to=client)
+
+
+PEERS = [PseudGevent, PseudGeventGateway]

@@ -1,7 +1,8 @@
-"""The pseud that is installed in the venv that runs this, on asyncio, and SyncClient."""
+"""The pseud that is installed here: on asyncio, SyncClient, and with a gateway."""
 
 import asyncio
 
+import behind
 import zmq
 
 from harness import LOADS, AsyncioPeer, SyncPeer, greet
@@ -15,13 +16,17 @@ class PseudTornado(AsyncioPeer):
     transports = ('tcp', 'ipc')
 
     async def serve_async(self, endpoint, ready):
-        server = Server('service')
+        server = self.server()
         server.bind(endpoint.zmq)
-        server.register_rpc(name='hello')(greet)
-        server.register_rpc(name='echo')(lambda data: data)
         await server.start()
         ready()
         await asyncio.Event().wait()
+
+    def server(self):
+        server = Server('service')
+        server.register_rpc(name='hello')(greet)
+        server.register_rpc(name='echo')(lambda data: data)
+        return server
 
     def prepare(self):
         # a client opens two sockets: its own and the monitor of it
@@ -40,6 +45,16 @@ class PseudTornado(AsyncioPeer):
 
     async def echo(self, client, data):
         return await client.echo(data)
+
+
+class PseudGateway(PseudTornado):
+    name = 'pseud-gateway'
+    note = 'the same, passed on to a server in a third process'
+
+    def server(self):
+        client = Client('service')
+        client.connect(behind.start())
+        return Server('service', proxy_to=client)
 
 
 class PseudSync(SyncPeer):
@@ -68,4 +83,4 @@ class PseudSync(SyncPeer):
         return client.echo(data)
 
 
-PEERS = [PseudTornado, PseudSync]
+PEERS = [PseudTornado, PseudGateway, PseudSync]

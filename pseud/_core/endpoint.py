@@ -38,6 +38,7 @@ from .outbox import (
 from .peer import InboundCall, Peer
 from .presence import part_from, tell
 from .receive import receive, receive_messages
+from .route import Route
 from .waiting import Waiting, choose, fail_waiting, send_waiting, withdraw
 from .wire import Buffer
 
@@ -219,6 +220,7 @@ class Endpoint:
         timeout: float | None,
         now: float,
         handle: Any,
+        route: Route | None = None,
     ) -> int:
         """Make a call.
 
@@ -230,6 +232,7 @@ class Endpoint:
             timeout: seconds from now; None waits for ever.
             now: the time.
             handle: comes back in the event that ends this call.
+            route: for a call that is passed on, or goes back to who had one passed on.
 
         Returns:
             The id, for `cancel`.
@@ -267,10 +270,10 @@ class Endpoint:
                 self.due = deadline
         self.pending[call_id] = (handle, deadline, peer, name, timeout, fixed)
         if peer is None:
-            self.waiting.add(call_id, name, body, buffers, size)
+            self.waiting.add(call_id, name, body, buffers, size, route)
         else:
             peer.in_flight += 1
-            if size < wire.LARGE and not buffers:
+            if size < wire.LARGE and not buffers and route is None:
                 if timeout is None or timeout > _DECADES:
                     ms = None
                 else:
@@ -278,7 +281,7 @@ class Endpoint:
                 call = (wire.CALL, call_id, 0, body, name, ms)
                 enqueue(self, peer, call, size + len(name))
             else:
-                self.send_call(peer, call_id, name, body, buffers, timeout)
+                self.send_call(peer, call_id, name, body, buffers, timeout, route)
         return call_id
 
     def takes(self, peer: Peer, size: int) -> bool:
@@ -305,14 +308,14 @@ class Endpoint:
         body: Buffer,
         buffers: Sequence[Buffer],
         timeout: float | None,
+        route: Route | None,
     ) -> None:
         """Queue a call that is pending, of any size."""
         milliseconds = None
         if timeout is not None and timeout <= _DECADES:
             milliseconds = int(timeout * 1000) + 1
-        enqueue_body(
-            self, peer, wire.CALL, call_id, body, buffers, (name, milliseconds)
-        )
+        rest = (name, milliseconds) if route is None else (name, milliseconds, route)
+        enqueue_body(self, peer, wire.CALL, call_id, body, buffers, rest)
 
     def cancel(self, call_id: int) -> None:
         """Nobody waits for this call any more; tell the peer, so that it can stop."""

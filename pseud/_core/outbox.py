@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import v1, wire
+from .route import Route
 from .wire import Buffer, Message
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ def enqueue_body(
     rest: tuple[Any, ...] = (),
 ) -> None:
     """Queue a message with a body of any size and buffers."""
-    size = size_of(body, buffers) + (len(rest[0]) if kind == wire.CALL else 0)
+    size = size_of(body, buffers)
+    if kind == wire.CALL:
+        size += len(rest[0]) + (rest[2].size if len(rest) > 2 else 0)
     if peer.protocol == 2:
         if len(body) >= wire.LARGE:
             peer.outbox_buffers.append(body)
@@ -255,8 +258,10 @@ def sent(endpoint: 'Endpoint', peer: 'Peer') -> bool:
 
 def _weight(message: Message) -> int:
     body = message[3] if len(message) > 3 else None
-    name = message[4] if message[0] == wire.CALL else ''
-    return OVERHEAD + len(name) + (len(body) if body is not None else 0)
+    weight = OVERHEAD + (len(body) if body is not None else 0)
+    if message[0] == wire.CALL:
+        weight += len(message[4]) + (message[6].size if len(message) > 6 else 0)
+    return weight
 
 
 def _weigh(endpoint: 'Endpoint', peer: 'Peer') -> None:
@@ -266,9 +271,9 @@ def _weigh(endpoint: 'Endpoint', peer: 'Peer') -> None:
         endpoint.stuck += peer.queued - before
 
 
-def unsent(peer: 'Peer') -> dict[int, tuple[Buffer, Sequence[Buffer]]]:
-    """The calls that have not left: {id: (body, buffers)}."""
-    calls: dict[int, tuple[Buffer, Sequence[Buffer]]] = {}
+def unsent(peer: 'Peer') -> dict[int, tuple[Buffer, Sequence[Buffer], Route | None]]:
+    """The calls that have not left: {id: (body, buffers, route)}."""
+    calls: dict[int, tuple[Buffer, Sequence[Buffer], Route | None]] = {}
     at = 0
     for message in peer.outbox:
         count = message[2] if len(message) > 2 else 0
@@ -276,7 +281,8 @@ def unsent(peer: 'Peer') -> dict[int, tuple[Buffer, Sequence[Buffer]]]:
             body, buffers = message[3], peer.outbox_buffers[at : at + count]
             if body is None:  # it is a frame of its own
                 body, buffers = buffers[0], buffers[1:]
-            calls[message[1]] = (body, buffers)
+            route = message[6] if len(message) > 6 else None
+            calls[message[1]] = (body, buffers, route)
         at += count
     return calls
 
@@ -298,7 +304,7 @@ def refresh(endpoint: 'Endpoint', peer: 'Peer', now: float) -> None:
                 continue
             if entry[1] is not None and message[5] is not None:
                 remaining = max(0, int((entry[1] - now) * 1000)) + 1
-                message = (*message[:5], remaining)
+                message = (*message[:5], remaining, *message[6:])
         elif message[0] == wire.CANCEL and message[1] in dropped:
             continue
         kept.append(message)

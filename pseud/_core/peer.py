@@ -4,6 +4,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from .limits import Limits
+from .route import Route
 from .wire import Buffer, Message
 
 __all__ = ['InboundCall', 'Peer']
@@ -42,6 +43,7 @@ class Peer:
         in_flight: calls to it that wait for an answer.
         inbound: its calls that run here, by their id.
         large: bytes of the large ones among them.
+        hop: what stands for it where its calls are passed on to; empty before.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Peer:
         'held',
         'held_bytes',
         'hello',
+        'hop',
         'in_flight',
         'inbound',
         'key',
@@ -129,6 +132,7 @@ class Peer:
         self.in_flight = 0
         self.inbound: dict[Any, InboundCall] = {}
         self.large = 0
+        self.hop = b''
         self.max_calls = limits.max_calls_per_peer
         self.max_message = limits.max_message
 
@@ -144,6 +148,7 @@ class InboundCall:
         deadline: in local time, None without; nobody waits for an answer after it.
         handle: the engine's, to stop what runs it.
         large: its bytes, if it is a large one.
+        route: what a proxy that passed it on states; None without.
     """
 
     __slots__ = (
@@ -157,6 +162,7 @@ class InboundCall:
         'name',
         'peer',
         'protocol',
+        'route',
     )
 
     def __init__(
@@ -177,6 +183,7 @@ class InboundCall:
         self.protocol = peer.protocol
         self.done = False
         self.large = 0
+        self.route: Route | None = None
         self.handle: Any = None
 
     def __repr__(self) -> str:

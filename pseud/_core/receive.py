@@ -36,6 +36,7 @@ from .presence import (
     on_welcome,
     short,
 )
+from .route import read_route
 from .wire import Buffer, Message
 
 if TYPE_CHECKING:
@@ -202,6 +203,8 @@ def _on_call(
     if not peer.ready:
         introduce(endpoint, peer, events)
     call = endpoint.make_call(peer, call_id, name, body, buffers, deadline)
+    if len(message) > 6:
+        call.route = read_route(message[6])
     _admit_call(endpoint, peer, call, events)
 
 

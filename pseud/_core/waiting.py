@@ -12,12 +12,15 @@ from . import outcomes
 from .events import FAILED, Event
 from .outbox import size_of, unsent
 from .peer import Peer
+from .route import Route
 from .wire import Buffer
 
 if TYPE_CHECKING:
     from .endpoint import Endpoint
 
 __all__ = ['Waiting', 'choose', 'fail_waiting', 'send_waiting', 'withdraw']
+
+_Call = tuple[str, Buffer, Sequence[Buffer], int, Route | None]
 
 # What a peer that does not answer, or does not read, counts for: as so many calls.
 _DOUBT = 1 << 32
@@ -27,14 +30,14 @@ class Waiting:
     """The calls that wait for a connection, in the order they were made.
 
     Attributes:
-        calls: {id: (name, body, buffers, size)}.
+        calls: {id: (name, body, buffers, size, route)}.
         size: bytes of them.
     """
 
     __slots__ = ('calls', 'size')
 
     def __init__(self) -> None:
-        self.calls: dict[int, tuple[str, Buffer, Sequence[Buffer], int]] = {}
+        self.calls: dict[int, _Call] = {}
         self.size = 0
 
     def add(
@@ -44,8 +47,9 @@ class Waiting:
         body: Buffer,
         buffers: Sequence[Buffer],
         size: int,
+        route: Route | None,
     ) -> None:
-        self.calls[call_id] = (name, body, buffers, size)
+        self.calls[call_id] = (name, body, buffers, size, route)
         self.size += size
 
     def remove(self, call_id: int) -> None:
@@ -107,7 +111,7 @@ def send_waiting(endpoint: 'Endpoint', now: float) -> list[Event]:
     waiting = endpoint.waiting
     if not waiting.calls:
         return events
-    for call_id, (name, body, buffers, size) in list(waiting.calls.items()):
+    for call_id, (name, body, buffers, size, route) in list(waiting.calls.items()):
         peer = choose(endpoint)
         if peer is None:
             break
@@ -122,7 +126,7 @@ def send_waiting(endpoint: 'Endpoint', now: float) -> list[Event]:
             continue
         endpoint.pending[call_id] = (handle, deadline, peer, name, timeout, fixed)
         peer.in_flight += 1
-        endpoint.send_call(peer, call_id, name, body, buffers, remaining)
+        endpoint.send_call(peer, call_id, name, body, buffers, remaining, route)
     return events
 
 
@@ -141,7 +145,7 @@ def withdraw(endpoint: 'Endpoint', peer: Peer) -> None:
 
     Calls to this very peer stay.
     """
-    for call_id, (body, buffers) in unsent(peer).items():
+    for call_id, (body, buffers, route) in unsent(peer).items():
         entry = endpoint.pending.get(call_id)
         if entry is None:
             continue
@@ -150,4 +154,4 @@ def withdraw(endpoint: 'Endpoint', peer: Peer) -> None:
         if not fixed and endpoint.waiting.has_room(endpoint, size):
             endpoint.pending[call_id] = (handle, deadline, None, name, timeout, False)
             peer.in_flight -= 1
-            endpoint.waiting.add(call_id, name, body, buffers, size)
+            endpoint.waiting.add(call_id, name, body, buffers, size, route)

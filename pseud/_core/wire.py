@@ -6,7 +6,7 @@ The head is a msgpack array of messages, each an array ``[type, id, buffers, bod
 ===========  ====  =================================================================
 type         code  fields after the type
 ===========  ====  =================================================================
-CALL         1     id, buffers, body, name, timeout (ms, or nil: none)
+CALL         1     id, buffers, body, name, timeout (ms, or nil: none), route (see `route`)
 RESULT       2     id, buffers, body
 ERROR        3     id, buffers, body (see `error_body`)
 CANCEL       4     id

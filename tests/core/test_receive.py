@@ -161,7 +161,7 @@ def test_extra_fields_are_ignored(pair):
     events = pair.inject_up(
         head(
             (wire.RESULT, call.id, 0, b'body', 'extra', {}, (1, 2)),
-            (wire.CALL, 101, 0, ARGS, 'f', None, 'extra'),
+            (wire.CALL, 101, 0, ARGS, 'f', None, None, 'extra'),
             (wire.CANCEL, 101, 0, None, 'extra'),
             (wire.PING, 1, 0, None, 'extra'),
             (wire.PONG, 1, 0, None, 'extra'),
