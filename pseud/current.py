@@ -33,13 +33,13 @@ class CurrentCall:
         """Who made the call, as the authentication knows; None without.
 
         Of one that a proxy passed on: who made it there, if this server trusts the proxy
-        (`trusted_proxies`), else the proxy itself.
+        (``trusted_proxies``), else the proxy itself.
         """
         return self._job.user_id
 
     @property
     def hops(self) -> int:
-        """How many proxies have passed it on; 0: its peer made it."""
+        """How many proxies have passed it on; none if its peer made it."""
         route = self._job.route
         return 0 if route is None else len(route.came)
 

@@ -180,6 +180,7 @@ class ServerLink(SocketLink, ServerSide):
             address=_Address(envelope, fd, known_as, ip),
             # nobody tells when these go: they are behind a device, or inproc
             watched=fd >= 0 and len(envelope) == 1,
+            by_device=len(envelope) > 1,
         )
         peer.admitted = not challenges
         return peer

@@ -2,12 +2,12 @@
 
 import math
 import signal
-import threading
 
 import msgpack
 import pytest
 import zmq
 from backends import PATIENCE, scenario
+from devices import device
 from peers import CALL, HELLO, WELCOME
 from zope.interface import implementer
 
@@ -437,23 +437,14 @@ def test_who_is_watched_is_not_given_up(net, program):
 @both_ways
 def test_behind_a_device(net):
     """ØMQ tells of the device's connection only."""
-    front, back = net.raw(zmq.ROUTER, rcvtimeo=-1), net.raw(zmq.DEALER, rcvtimeo=-1)
-    front.bind('tcp://127.0.0.1:*')
-    back.bind('tcp://127.0.0.1:*')
-    end, stopper = net.raw(zmq.PAIR, rcvtimeo=-1), net.raw(zmq.PAIR)
-    end.bind('inproc://end')
-    stopper.connect('inproc://end')
-    device = threading.Thread(target=zmq.proxy_steerable, args=(front, back, None, end))
-    device.start()
     plugin = Counts(gone_after=2)
     server = net.server(heartbeat_plugin=plugin)
-    server.connect(back.last_endpoint.decode())
     diary = Diary(server)
-    address = front.last_endpoint.decode()
-    try:
+    with device(net) as (front, back):
+        server.connect(back)
         clients = []
         for count in (1, 2):
-            clients.append(net.client(address))
+            clients.append(net.client(front))
             clients[-1].register_rpc(len)
             yield clients[-1].start()
             yield from net.until(lambda count=count: len(server.peers) == count)
@@ -464,9 +455,6 @@ def test_behind_a_device(net):
         yield from net.until(lambda: server.peers == [here])
         assert (yield server.send_to(here).len('abc')) == 3
         assert [peer for kind, peer, _ in diary.notes if kind == 'leaves'] == [gone]
-    finally:
-        stopper.send(b'TERMINATE')
-        yield net.thread(device.join)
 
 
 @scenario(needs=('loop',))

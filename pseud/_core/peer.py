@@ -18,6 +18,7 @@ class Peer:
         label: how errors and logs name it.
         link, address: the engine's, to reach it by.
         view: the engine's, too: what the program sees of it.
+        by_device: it comes by an ØMQ device, where other servers may be behind, too.
         watched: its loss will be told; who is not may be forgotten to make room.
         protocol: 2, or 1 for peers that speak v1.
         user_id: who the transport's authentication says it is; None without.
@@ -51,6 +52,7 @@ class Peer:
         'admitted',
         'away',
         'blocked',
+        'by_device',
         'closed',
         'dirty',
         'gone',
@@ -96,6 +98,7 @@ class Peer:
         link: Any = None,
         address: Any = None,
         watched: bool = True,
+        by_device: bool = False,
         protocol: int = 2,
     ) -> None:
         self.key = key
@@ -105,6 +108,7 @@ class Peer:
         self.address = address
         self.view: Any = None
         self.watched = watched
+        self.by_device = by_device
         self.protocol = protocol
         self.hello: dict[str, Any] | None = None
         self.heard = 0.0

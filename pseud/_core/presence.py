@@ -179,9 +179,11 @@ def part_from(endpoint: 'Endpoint', peer: Peer) -> None:
     """Tell a peer that we take no new calls, and ask whether it knows.
 
     Its answer comes after all calls that it made before it knew.  One in lockstep is told
-    when it calls, and one of protocol 1 can not be.
+    when it calls, and one of protocol 1 can not be.  One behind a device is not told: the
+    next call may go to another server.
     """
-    if peer.protocol == 2 and not peer.lockstep and peer.rejected is None:
+    told = peer.protocol == 2 and not peer.lockstep and not peer.by_device
+    if told and peer.rejected is None:
         peer.parting = True
         tell(endpoint, peer, goaway(endpoint), OVERHEAD)
         tell(endpoint, peer, (wire.PING, FAREWELL), OVERHEAD)

@@ -238,7 +238,9 @@ def _admit_call(
         kind, why = 'NotSentError', peer.rejected
     elif endpoint.draining is not None and not peer.parting:
         kind, why = 'NotSentError', f'the peer takes no new calls: {endpoint.draining}'
-        if peer.lockstep:  # with the answer, the only thing it reads
+        if (
+            peer.lockstep and not peer.by_device
+        ):  # with the answer, the only thing it reads
             enqueue(endpoint, peer, goaway(endpoint), OVERHEAD)
     elif len(peer.inbound) >= limits.max_calls_per_peer:
         kind = 'OverloadedError'

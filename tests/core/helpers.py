@@ -73,12 +73,14 @@ class Program:
         """Names of the events so far, for a test to compare."""
         return [KINDS[event[0]] for event in self.events]
 
-    def call(self, name='f', *, peer=None, timeout=None, body=ARGS, buffers=()):
+    def call(
+        self, name='f', *, peer=None, timeout=None, body=ARGS, buffers=(), route=None
+    ):
         """Make a call; returns its handle, which `cancel` takes and outcomes bear."""
         self._handles += 1
         handle = Handle(self._handles, name)
         handle.id = self.core.call(
-            peer, name, body, buffers, timeout, self.clock.now, handle
+            peer, name, body, buffers, timeout, self.clock.now, handle, route
         )
         return handle
 

@@ -13,6 +13,7 @@ from pseud._core import v1, wire
 from pseud._core.limits import Limits
 from pseud._core.outbox import enqueue, enqueue_body
 from pseud._core.peer import Peer
+from pseud._core.route import Route
 
 PREFIX = bytes.fromhex('00112233 44556677')
 BODY = b'\x92\x91\x01\x80'  # ((1,), {}), packed
@@ -35,6 +36,16 @@ V2 = {
     'call with a large body': (
         (wire.CALL, 1, 1, None, 'f', 1),
         '96 01 01 01 c0 a1 66 01',
+    ),
+    'call that was passed on': (
+        (wire.CALL, 1, 0, BODY, 'f', None, Route((b'h' * 16,), 'alice', ())),
+        '97 01 01 00 c404 92910180 a1 66 c0 93 91 c410'
+        + 16 * '68'
+        + 'a5 616c696365 90',
+    ),
+    'call back': (
+        (wire.CALL, 2, 0, BODY, 'f', 1, Route(to=(b'h' * 16,))),
+        '97 01 02 00 c404 92910180 a1 66 01 93 90 c0 91 c410' + 16 * '68',
     ),
     'result': ((wire.RESULT, 1, 0, b'\x2a'), '94 02 01 00 c401 2a'),
     'large result': ((wire.RESULT, 1, 1, None), '94 02 01 01 c0'),
@@ -91,8 +102,8 @@ def test_v2(name):
 def test_v2_many_in_one_head():
     messages = [message for message, _ in V2.values()]
     parts = [bytes.fromhex(text) for _, text in V2.values()]
-    assert len(parts) == 19
-    assert wire.encode(messages) == b'\xdc\x00\x13' + b''.join(parts)
+    assert len(parts) == 21
+    assert wire.encode(messages) == b'\xdc\x00\x15' + b''.join(parts)
 
 
 def test_every_type_is_here():
