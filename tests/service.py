@@ -16,7 +16,7 @@ if os.environ.get('PATCHED'):
     from gevent import monkey
     monkey.patch_all()
 
-from pseud import Server
+from pseud import Server, current_call
 
 server = Server('service', **json.loads(os.environ['SETTINGS']))
 together = []
@@ -44,6 +44,9 @@ if os.environ.get('NO_TORNADO'):
 
     def call_back(user_id, name, *args):
         return server.send_to(user_id).call(name, *args).get()
+
+    def ask(name, *args):
+        return current_call().caller.call(name, *args).get()
 else:
     import asyncio
 
@@ -68,7 +71,10 @@ else:
     async def call_back(user_id, name, *args):
         return await server.send_to(user_id).call(name, *args)
 
-for function in (wait, after, meet):
+    async def ask(name, *args):
+        return await current_call().caller.call(name, *args)
+
+for function in (wait, after, meet, ask):
     server.register_rpc(function)
 server.register_rpc(call_back, with_identity=True)
 server.register_rpc(os.getpid, name='pid')
@@ -99,7 +105,9 @@ say('end')
 
 
 class Service(Program):
-    """The server; functions: same, fail, wait, after, meet, run, pid, peers, call_back.
+    """The server.
+
+    Functions: same, fail, wait, after, meet, run, pid, peers, call_back, ask.
 
     Args:
         backend: its name.

@@ -470,6 +470,24 @@ def test_a_client_of_version_1_that_makes_no_call(memory):
     assert (yield server.send_to(peer).len('abc')) == 3
 
 
+@scenario
+def test_a_gateway(memory):
+    server, inside = memory.serve()
+    server.register_rpc(lambda value: value * 2, name='double')
+
+    @server.register_rpc
+    @memory.handler
+    def ask():
+        return (yield pseud.current_call().caller.name())
+
+    _, outside = memory.serve(proxy_to=memory.client(inside))
+    client = memory.client(outside)
+    client.register_rpc(lambda: 'me', name='name')
+    assert (yield client.double('ab')) == 'abab'
+    assert (yield client.ask()) == 'me'
+    yield from memory.raises(pseud.ServiceNotFoundError, client.missing())
+
+
 # ---------------------------------------------------------------- who is who
 
 

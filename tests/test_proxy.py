@@ -1,8 +1,11 @@
 """Calls that a server passes on to where their functions are, and back."""
 
+import contextlib
+
 import msgpack
 import pytest
 from backends import scenario
+from service import BACKENDS, Service
 from test_old_peers import OK, V1Server
 from zope.interface import implementer
 
@@ -558,6 +561,24 @@ def test_a_client_that_passes_on(net):
     agent.start()
     yield from net.until(lambda: server.peers)
     assert (yield server.send_to('agent').where()) == 'hidden'
+
+
+@pytest.mark.parametrize('inside', BACKENDS)
+@both_ways
+def test_backends_mix(net, inside):
+    """The server behind is a process of its own, and dies while it has a call."""
+    pytest.importorskip(inside)
+    with contextlib.closing(Service(inside, security_plugin='trusted_peer')) as service:
+        _, address = gateway(net, service.address)
+        client = net.user(address, 'alice', name='gateway', timeout=None)
+        client.register_rpc(lambda value: value * 2, name='double')
+        assert (yield client.same([1, ('a', {2})])) == [1, ('a', {2})]
+        assert (yield client.ask('double', 21)) == 42
+        yield from net.raises(ValueError, client.fail('its text'), match='its text')
+        call = client.wait()
+        yield net.thread(service.line)
+        service.process.kill()
+        yield from net.raises(pseud.PeerLostError, call)
 
 
 # ---------------------------------------------------------------- protocol 1
