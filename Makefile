@@ -8,6 +8,8 @@ bin := $(VENV)/bin
 dev := $(VENV)/.installed-dev
 demo := $(VENV)/.installed-demo
 pip := $(bin)/python -m pip install --quiet --disable-pip-version-check
+# The pseud that is already out there: it has the name of ours, so it lives elsewhere.
+genuine := .venv-1.0.1
 
 # Raw pyzmq beside pseud: it is what the ratios are made of.
 BENCH_PEERS ?= zmq-fd,zmq-1f,zmq-reqrep,pseud-*
@@ -27,7 +29,7 @@ demo: $(demo)  ## See programs call each other: asyncio, gevent, SyncClient
 	@echo '== running examples/demo.py'
 	@$(bin)/python examples/demo.py
 
-test: $(dev)  ## Run the tests (ARGS='-k name' for some of them)
+test: $(dev) $(genuine)/.installed  ## Run the tests (ARGS='-k name' for some of them)
 	@echo '== running the tests, in a process for each core'
 	@$(bin)/python -m pytest -n auto $(ARGS)
 
@@ -57,7 +59,7 @@ docs: $(dev)  ## Build the documentation in docs/_build/html
 	@echo '== building docs/_build/html'
 	@$(bin)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
 
-coverage: $(dev)  ## Measure what the tests cover; all branches of the core must be
+coverage: $(dev) $(genuine)/.installed  ## Measure what the tests cover; all branches of the core must be
 	@echo '== running the tests under coverage'
 	@$(bin)/coverage erase
 	@$(bin)/coverage run -m pytest $(ARGS)
@@ -72,7 +74,7 @@ bench: $(dev)  ## Compare pseud with raw pyzmq (BENCH_PEERS, BENCH_LOADS)
 	@$(bin)/python benchmarks/peers.py run --peers '$(BENCH_PEERS)' --loads '$(BENCH_LOADS)'
 
 clean:  ## Remove .venv and everything that was built
-	rm -rf $(VENV) .tox .coverage .coverage.* htmlcov docs/_build build dist *.egg-info
+	rm -rf $(VENV) $(genuine) .tox .coverage .coverage.* htmlcov docs/_build build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -99,4 +101,10 @@ $(demo): pyproject.toml
 	$(ensure_venv)
 	@echo '== installing pseud with tornado and gevent into $(VENV)'
 	@$(pip) --editable '.[Tornado,Gevent]'
+	@touch $@
+
+$(genuine)/.installed: tests/genuine/requirements.txt
+	@echo '== installing pseud 1.0.1 into $(genuine), to test with'
+	@$(PYTHON) -m venv $(genuine)
+	@$(genuine)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -47,6 +47,15 @@ class RemotePeer:
         return agent[:MAX_AGENT] if isinstance(agent, str) else ''
 
     @property
+    def protocol(self) -> int:
+        """Of which version the protocol is that it speaks, 2, or 1 as pseud 1.x does.
+
+        By version 1 a call can not be cancelled there, learns no deadline, and takes what
+        :doc:`/howto/migrate` says.
+        """
+        return self._peer.protocol
+
+    @property
     def connected(self) -> bool:
         """Whether it still is."""
         return self._until is None

@@ -68,15 +68,18 @@ class Program:
     Args:
         source: text of the program, or a list of arguments for Python.
         env: additions to the environment; None as a value takes one away.
+        python: how Python is called.
     """
 
-    def __init__(self, source, *, env=None, cwd=None):
+    def __init__(
+        self, source, *, env=None, cwd=None, python=(sys.executable, '-W', 'error')
+    ):
         arguments = source
         if isinstance(source, str):
             arguments = ['-c', PRELUDE + textwrap.dedent(source)]
         environment = {**os.environ, 'PYTHONUNBUFFERED': '1', **(env or {})}
         self.process = subprocess.Popen(
-            [sys.executable, '-W', 'error', *arguments],
+            [*python, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

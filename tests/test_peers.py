@@ -166,6 +166,7 @@ def test_a_peer_of_version_1(net):
     assert (yield client.abs(-1)) == 1
     (peer,) = server.peers
     assert peer.agent == ''
+    assert peer.protocol == 1
     assert (yield server.send_to(peer).len('abc')) == 3
     assert [peer.address for peer in joined] == [address]
 
