@@ -51,12 +51,11 @@ class Job(InboundCall):
     def user_id(self) -> str | None:
         """Who made the call; a proxy's word counts if this server trusts it."""
         user_id, route = self.peer.user_id, self.route
-        if (
-            route is not None
-            and route.came
-            and user_id in self.engine.settings.trusted_proxies
-        ):
-            return route.user_id
+        if user_id in self.engine.settings.trusted_proxies:
+            if route is not None and route.came:
+                return route.user_id
+            if self.protocol == 1:  # it can not say for whom it calls
+                return None
         return user_id
 
     def invoke(self) -> Any:
@@ -74,8 +73,10 @@ class Job(InboundCall):
         """
         home, user_id = self.engine, self.peer.user_id
         try:
+            if home.settings.trusted_proxies:
+                user_id = self.user_id
             if home.proxy is not None or self.route is not None:
-                user_id, elsewhere = self.user_id, find_home(self)
+                elsewhere = find_home(self)
                 if isinstance(elsewhere, Forward):
                     return elsewhere.start, (), {}
                 home = self.home = elsewhere

@@ -91,14 +91,26 @@ class Proxy:
 
         Raises:
             NotSentError: nobody is there.
+            ServiceNotFoundError: he is who calls are passed on to, and this one is not.
         """
         relative = self.relatives.get(hop[:SELF])
         peer = None if relative is None else relative.roster.hops.get(hop)
         if relative is None or peer is None:
             raise _nobody(job)
-        if relative is self.target:
-            self.check(job.name, job.user_id)
+        if self._leads_to(relative) and _find_out(job) is not relative:
+            raise ServiceNotFoundError(
+                f'there is no function {job.name!r} for this caller'
+            )
         return relative, peer
+
+    def _leads_to(self, relative: 'Engine') -> bool:
+        """Whether calls may be passed on there that nobody asked for."""
+        proxy: Proxy | None = self
+        while proxy is not None and proxy.target is not None:
+            if proxy.target is relative:
+                return True
+            proxy = proxy.target.proxy if proxy.target.server else None
+        return False
 
 
 def _elsewhere() -> None:
@@ -117,19 +129,30 @@ def find_home(job: 'Job') -> 'Engine | Forward':
     Raises:
         ServiceNotFoundError, NotSentError: nobody's.
     """
-    home, route = job.engine, job.route
+    route = job.route
     if route is not None and route.to:
-        if home.proxy is None:
+        if job.engine.proxy is None:
             raise _nobody(job)
-        return Forward(job, *home.proxy.find(job, route.to[-1]))
+        return Forward(job, *job.engine.proxy.find(job, route.to[-1]))
+    home = _find_out(job)
+    return home if home is job.engine or home.server else Forward(job, home)
+
+
+def _find_out(job: 'Job') -> 'Engine':
+    """Whose function a call means that is for nobody beyond: a client's, of its servers.
+
+    Raises:
+        ServiceNotFoundError: it may not be passed on.
+    """
+    home = job.engine
     while not is_known(home.registry, job.name):
         proxy = home.proxy
         if proxy is None or proxy.target is None:
             break
         proxy.check(job.name, job.user_id)
-        if not proxy.target.server:
-            return Forward(job, proxy.target)
         home = proxy.target
+        if not home.server:
+            break
     return home
 
 

@@ -436,6 +436,8 @@ def test_calls_back_later(net):
     (caller,) = callers
     assert (yield caller.next(1)) == 2
     yield alice.stop()
+    front = next(rpc for rpc in net.made if rpc.settings.proxy_to)
+    yield from net.until(lambda: not front.peers)
     yield from net.raises(pseud.NotSentError, caller.next(1), match='not connected')
 
 
@@ -654,6 +656,83 @@ def test_nothing_is_kept_of_who_has_left(net):
     back = fronts[0].settings.proxy_to
     yield fronts[0].stop(grace=0)
     assert not back._engine.proxy.relatives
+
+
+@both_ways
+def test_what_is_registered_here_is_not_reached_by_calls_back_of_calls_back(net):
+    """Else who was called once could call what the gateway keeps from him."""
+    server, bob = behind(net, 'bob')
+    front = next(rpc for rpc in net.made if rpc.settings.proxy_to)
+    front.register_rpc(lambda: 'for alice', name='secret', domain='only alice')
+    outcomes = []
+
+    @server.register_rpc
+    @net.handler
+    def ask():
+        yield pseud.current_call().caller.answer()
+
+    server.register_rpc(lambda: outcomes.append('ran'), name='secret')
+
+    @bob.register_rpc
+    @net.handler
+    def answer():
+        secret = pseud.current_call().caller.secret()
+        outcomes.append((yield from net.outcome(secret)))
+
+    yield bob.ask()
+    (error,) = outcomes
+    assert isinstance(error, pseud.ServiceNotFoundError)
+
+
+@pytest.mark.parametrize('restricted', ['outer', 'inner'])
+@both_ways
+def test_all_proxies_of_a_process_restrict_calls_back_of_calls_back(net, restricted):
+    server, address = net.serve(security_plugin='trusted_peer')
+    domains = {'outer': {}, 'inner': {}}
+    domains[restricted] = {'proxy_domain': 'only alice'}
+    inner = net.server(
+        'inner',
+        security_plugin='trusted_peer',
+        proxy_to=net.user(address, 'gateway'),
+        **domains['inner'],
+    )
+    _, front = net.serve(
+        'outer', security_plugin='trusted_peer', proxy_to=inner, **domains['outer']
+    )
+    bob = net.user(front, 'bob', name='outer')
+    outcomes = []
+
+    @server.register_rpc(name='public.ask')
+    @net.handler
+    def ask():
+        yield pseud.current_call().caller.answer()
+
+    server.register_rpc(lambda: outcomes.append('ran'), name='secret')
+
+    @bob.register_rpc
+    @net.handler
+    def answer():
+        secret = pseud.current_call().caller.secret()
+        outcomes.append((yield from net.outcome(secret)))
+
+    yield bob.public.ask()
+    (error,) = outcomes
+    assert isinstance(error, pseud.ServiceNotFoundError)
+
+
+@both_ways
+def test_a_trusted_proxy_that_can_not_say_who_calls(net):
+    """Routes do not travel by version 1: nobody gets the rights of the proxy."""
+    server, address = net.serve(
+        security_plugin='trusted_peer', trusted_proxies=['gateway']
+    )
+    server.register_rpc(who)
+    server.register_rpc(lambda user_id: user_id, name='me', with_identity=True)
+    back = net.user(address, 'gateway', protocol=1)
+    _, front = net.serve('gateway', security_plugin='trusted_peer', proxy_to=back)
+    bob = net.user(front, 'bob', name='gateway')
+    assert (yield bob.who()) == (None, 0, 'gateway')
+    assert (yield bob.me()) is None
 
 
 # ---------------------------------------------------------------- what is refused
