@@ -17,11 +17,16 @@ from .errors import (
     MessageTooLargeError,
     NotSentError,
     PseudError,
+    RemoteTraceback,
     SerializationError,
     ServiceNotFoundError,
     UnauthorizedError,
+    UsageError,
 )
+from .native import get_ident
+from .raisable import FATE
 from .registry import RPCCallable, is_admitted, is_known
+from .seldom import Seldom
 
 if TYPE_CHECKING:
     from .dispatch import Job
@@ -48,6 +53,7 @@ class Proxy:
         self.engine = engine
         self.target = target
         self.relatives: dict[bytes, Engine] = {}
+        self.loops = Seldom()
 
     def close(self) -> None:
         """Pass nothing on any more."""
@@ -156,6 +162,22 @@ def _find_out(job: 'Job') -> 'Engine':
     return home
 
 
+def _check_loop(target: 'Engine') -> None:
+    """Return if a client or server works in the loop that runs here.
+
+    Raises:
+        UsageError: it was stopped, or works elsewhere.
+    """
+    guard = target.guard
+    if guard is None or target.closed or guard.thread != get_ident():
+        target.attach()
+    if not target.backend.running():
+        raise UsageError(
+            f'{target.label} works in another event loop (one asyncio.run is one loop): '
+            'make a new one in each'
+        )
+
+
 class Forward:
     """A call that is passed on; to its target it is the result of a call.
 
@@ -176,9 +198,10 @@ class Forward:
     def start(self) -> 'Forward':
         """Make the call; returns itself."""
         job, target, peer = self.job, self.target, self.peer
+        if job.done:  # while a predicate was asked
+            return self
         try:
-            if target.guard is None or target.closed:
-                target.attach()
+            _check_loop(target)
             protocol = target.settings.protocol if peer is None else peer.protocol
             body, buffers = job.body, job.buffers
             if protocol != job.protocol:
@@ -212,7 +235,13 @@ class Forward:
         uid = engine.core.uid_prefix
         came, _, to = job.route or Route()
         if len(came) >= MAX_HOPS or any(hop[:SELF] == uid for hop in came):
-            logger.warning('%s: %s() goes round in proxies', engine.label, job.name)
+            if count := engine.family().loops():
+                logger.warning(
+                    '%s: %s() goes round in proxies (%d such calls so far)',
+                    engine.label,
+                    job.name,
+                    count,
+                )
             raise ServiceNotFoundError(
                 f'there is no function {job.name!r}: the call went round in a loop of '
                 f'proxies, {len(came)} so far'
@@ -233,13 +262,15 @@ class Forward:
 
     def set_exception(self, error: PseudError) -> None:
         """The call ended here, or on its way."""
-        if isinstance(error, UnauthorizedError):  # it is we who are, not the caller
-            error = NotSentError(str(error))
-        self._fail(error, str(error))
+        text = str(error)
+        if isinstance(error, UnauthorizedError | UsageError):  # it is ours, not his
+            text = f'{self.job.name}() was not passed on: {text}; it did not run'
+            error = NotSentError(text)
+        self._fail(error, text)
 
-    def _fail(self, error: PseudError, text: str) -> None:
+    def _fail(self, error: PseudError, text: str, traceback: str | None = None) -> None:
         engine = self.job.engine
-        engine.core.fail(self.job, f'pseud.{type(error).__name__}', text)
+        engine.core.fail(self.job, f'pseud.{type(error).__name__}', text, traceback)
         engine.sender.flush_soon()
 
     def returned(self, body: Buffer, buffers: Sequence[Buffer], protocol: int) -> None:
@@ -263,8 +294,13 @@ class Forward:
         engine = job.engine
         if protocol != job.protocol:
             error = remote.load(body, self.target.packers[protocol], protocol)
-            packer = engine.packers[job.protocol]
             show = engine.settings.show_tracebacks
+            if isinstance(error, FATE):  # of this call: it keeps its meaning
+                cause = error.__cause__
+                trace = cause.text if isinstance(cause, RemoteTraceback) else None
+                self._fail(error, str(error), trace if show else None)
+                return
+            packer = engine.packers[job.protocol]
             body = remote.dump(error, packer, job.protocol, show=show)
         engine.core.reply_error(job, body)
         engine.sender.flush_soon()

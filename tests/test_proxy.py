@@ -6,7 +6,7 @@ import msgpack
 import pytest
 from backends import scenario
 from service import BACKENDS, Service
-from test_old_peers import OK, V1Server
+from test_old_peers import ERROR, OK, V1Server
 from zope.interface import implementer
 
 import pseud
@@ -733,6 +733,69 @@ def test_a_trusted_proxy_that_can_not_say_who_calls(net):
     bob = net.user(front, 'bob', name='gateway')
     assert (yield bob.who()) == (None, 0, 'gateway')
     assert (yield bob.me()) is None
+
+
+@pytest.mark.parametrize(
+    ('name', 'kind'),
+    [
+        ('ServiceNotFoundError', pseud.ServiceNotFoundError),
+        ('NotSentError', pseud.NotSentError),
+        ('OverloadedError', pseud.OverloadedError),
+        ('PeerLostError', pseud.PeerLostError),
+    ],
+)
+@both_ways
+def test_what_a_server_of_version_1_says_of_a_call(net, name, kind):
+    old = V1Server(net)
+    _, front = net.serve('gateway', proxy_to=net.client(old.address, protocol=1))
+    call = net.client(front, name='gateway').f()
+    yield net.thread(
+        old.answer, ERROR, msgpack.packb([name, 'as it says', 'the trace'])
+    )
+    error = yield from net.raises(kind, call, match='as it says')
+    assert type(error) is kind
+    assert 'the trace' in str(error.__cause__)
+
+
+@both_ways
+def test_a_client_of_another_thread(net):
+    """It is never used from here, not even by way of a server that is not started."""
+    _, address = net.serve()
+    back = net.client(address)
+    back.start()
+    inner = net.server('inner', proxy_to=back)
+
+    def elsewhere():
+        driver = type(net.driver)()
+        other = type(net)(driver, net.directory)
+        try:
+            driver.run(scene(other), other._close())
+        finally:
+            other.close()
+
+    def scene(other):
+        _, front = other.serve('outer', proxy_to=inner)
+        client = other.client(front, name='outer')
+        yield from other.raises(pseud.NotSentError, client.f(), match='thread')
+
+    yield net.thread(elsewhere)
+
+
+@both_ways
+def test_who_claims_to_come_by_many_proxies_does_not_fill_the_log(net, logs):
+    _, alice = behind(net, 'alice')
+    yield from net.outcome(alice.nothing())
+    engine = alice._engine
+    route = pseud._core.route.Route((b'h' * 16,) * 16)
+    for _ in range(40):
+        result = engine.backend.result(lambda result: None)
+        engine.core.call(
+            None, 'f', b'\x92\x90\x80', (), 5, engine.backend.now(), result, route
+        )
+        engine.wake()
+        error = yield from net.raises(pseud.ServiceNotFoundError, result)
+        assert 'loop' in str(error)
+    assert 0 < len([text for text in logs.texts() if 'round' in text]) < 10
 
 
 # ---------------------------------------------------------------- what is refused

@@ -224,6 +224,32 @@ def test_serve_forever_inside_a_running_loop():
     asyncio.run(main())
 
 
+def test_a_proxy_to_a_client_of_another_loop():
+    """It has answers for its callers, in place of that client."""
+    back = Client('service')
+
+    async def first():
+        back.connect('tcp://127.0.0.1:1')
+
+    async def second():
+        server = Server('service', proxy_to=back)
+        client = connect(server.bind('tcp://127.0.0.1:*'))
+        with pytest.raises(pseud.NotSentError, match='another event loop'):
+            await client.f()
+        await client.stop()
+        await server.stop()
+
+    with asyncio.Runner() as runner:
+        runner.run(first())
+        with asyncio.Runner() as other:
+            other.run(second())
+        runner.run(_stop(back))
+
+
+async def _stop(rpc):
+    await rpc.stop()
+
+
 # ---------------------------------------------------------------- context
 
 
