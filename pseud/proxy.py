@@ -266,6 +266,8 @@ class Forward:
         if isinstance(error, UnauthorizedError | UsageError):  # it is ours, not his
             text = f'{self.job.name}() was not passed on: {text}; it did not run'
             error = NotSentError(text)
+        elif isinstance(error, MessageTooLargeError):
+            text = f'{self.job.name}() did not run: {text}'
         self._fail(error, text)
 
     def _fail(self, error: PseudError, text: str, traceback: str | None = None) -> None:

@@ -260,6 +260,21 @@ def test_results_that_are_too_large_for_the_caller(net):
     yield from net.raises(pseud.MessageTooLargeError, client.bytes(200_000))
 
 
+@pytest.mark.parametrize('connected', [True, False])
+@both_ways
+def test_calls_that_are_too_large_for_the_server_behind(net, connected):
+    """It did not run: elsewhere that error may mean that it did."""
+    server, address = net.serve(limits=pseud.Limits(max_message=1000))
+    server.register_rpc(len)
+    back = net.client(address)
+    _, front = net.serve('gateway', proxy_to=back)
+    client = net.client(front, name='gateway')
+    if connected:
+        assert (yield client.len(b'')) == 0
+    call = client.len(bytes(2000))
+    yield from net.raises(pseud.MessageTooLargeError, call, match='did not run')
+
+
 @both_ways
 def test_stopping_lets_calls_end(net):
     server, client = behind(net, 'alice')
