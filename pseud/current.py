@@ -39,7 +39,7 @@ class CurrentCall:
 
     @property
     def hops(self) -> int:
-        """How many proxies have passed it on; none if its peer made it."""
+        """How many proxies have passed it on, as its peer says; none if that made it."""
         route = self._job.route
         return 0 if route is None else len(route.came)
 

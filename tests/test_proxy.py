@@ -773,6 +773,27 @@ def test_what_a_server_of_version_1_says_of_a_call(net, name, kind):
 
 
 @both_ways
+def test_what_a_function_says_of_another_call_by_version_1(net):
+    """It ran: that it could not call somebody else must not look as if it had not."""
+    server, address = net.serve()
+
+    def fail(kind):
+        raise getattr(pseud, kind)('another call')
+
+    server.register_rpc(fail)
+    _, front = net.serve('gateway', proxy_to=net.client(address))
+    for client in (
+        net.client(address, protocol=1),
+        net.client(front, name='gateway', protocol=1),
+    ):
+        for kind in ('NotSentError', 'OverloadedError', 'PeerLostError'):
+            error = yield from net.raises(
+                pseud.RemoteError, client.fail(kind), match='another call'
+            )
+            assert error.type_name == f'pseud.errors.{kind}'
+
+
+@both_ways
 def test_a_client_of_another_thread(net):
     """It is never used from here, not even by way of a server that is not started."""
     _, address = net.serve()

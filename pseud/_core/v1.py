@@ -27,6 +27,8 @@ FAILURE = b'\x10'
 UNAUTHORIZED = b'\x11'
 
 _TYPES = (OK, HELLO, WORK, AUTHENTICATED, HEARTBEAT, FAILURE, UNAUTHORIZED)
+# pseud's own, by which the caller knows whether his call ran
+_FATES = ('NotSentError', 'OverloadedError', 'NotSentTimeoutError', 'PeerLostError')
 _ARRAY_OF_3 = b'\x93'
 _ARRAY_OF_2 = b'\x92'
 
@@ -117,8 +119,14 @@ def encode(message: Message, prefix: bytes) -> list[Buffer] | None:
 
 
 def encode_error(type_name: str, message: str, traceback: str | None = None) -> bytes:
-    """The body of a v1 ERROR: class name, message, traceback text."""
-    return _pack((type_name.rpartition('.')[2], message, traceback or ''))
+    """The body of a v1 ERROR: class name, message, traceback text.
+
+    A function's own exception keeps its module where it could pass for one about the call.
+    """
+    name = type_name.rpartition('.')[2]
+    if name in _FATES and type_name not in (name, f'pseud.{name}'):
+        name = type_name
+    return _pack((name, message, traceback or ''))
 
 
 def unauthorized(body: bytes) -> UnauthorizedError:
