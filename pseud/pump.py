@@ -63,8 +63,10 @@ BURSTS = 16
 SENDING = 128
 # And to be read, while we compute (ZMQ_RCVHWM).  Beyond that libzmq reads nothing from the
 # peer any more, heartbeats neither, and so gives it up: there must be room for a message
-# for each call that may be under way, and more.
-ARRIVING = 16384
+# for each call that may be under way, and more.  If the connection breaks then, libzmq
+# 4.3.5 ends the process with the next heartbeat (``Assertion failed: !_io_error``): a
+# burst of small messages must not get there.
+ARRIVING = 1 << 20
 # Frames of one message; more are dropped unseen, as each costs far more than it weighs.
 MAX_FRAMES = 4096
 

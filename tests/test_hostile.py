@@ -3,6 +3,7 @@
 import gc
 import socket
 import struct
+import subprocess
 import threading
 import tracemalloc
 import urllib.parse
@@ -330,3 +331,42 @@ def test_a_call_that_is_cancelled_before_it_begins(net, recwarn):
     gc.collect()
     assert ran == [2]
     assert not recwarn.list  # of a coroutine that was never awaited
+
+
+# A server that computes, as long as it is told to.
+COMPUTING = """
+from pseud import Server
+
+server = Server('service', heartbeat_interval=0.05)
+
+@server.register_rpc
+def compute():
+    say('computing')
+    return input()
+
+say(server.bind('tcp://127.0.0.1:*'))
+server.serve_forever()
+"""
+
+
+@scenario(needs=('callable',))
+def test_who_fills_the_pipe_and_leaves(net, program):
+    """libzmq 4.3.5 ends a process that wants to send a heartbeat then."""
+    server = program(COMPUTING)
+    address = server.line()
+    client = net.client(address, timeout=None)
+    call = client.compute()
+    yield net.thread(server.line)
+    flood = net.raw(zmq.DEALER, sndhwm=0, immediate=True)
+    flood.connect(address)
+
+    def fill():
+        for _ in range(1 << 16):  # more than libzmq takes by itself, or took before
+            flood.send(bytes(500))
+        flood.close()
+
+    yield net.thread(fill)
+    with pytest.raises(subprocess.TimeoutExpired):
+        yield net.thread(server.process.wait, 1)
+    server.tell('done')
+    assert (yield call) == 'done'

@@ -65,7 +65,9 @@ class Member:
         self.errors_seen = 0
         path = self.world.directory / 'config.json'
         arguments = [str(SCRIPT), str(path), self.name, str(self.generation)]
-        self.program = Program(arguments, env={'PYTHONHASHSEED': '0'})
+        # glibc would keep what the largest messages took in an arena for each thread
+        env = {'PYTHONHASHSEED': '0', 'MALLOC_ARENA_MAX': '1'}
+        self.program = Program(arguments, env=env)
         self._turn(UP)
 
     def tell(self, command):
