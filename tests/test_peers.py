@@ -337,6 +337,18 @@ def test_stopping_tells_who_is_still_connected(net):
 
 
 @both_ways
+def test_what_has_not_begun_when_it_is_stopped_does_not_begin(net):
+    server, _ = net.serve()
+    yield server.start()
+    hooks, ran = server._engine.hooks, []
+    hooks.run(ran.append, 'before')
+    hooks.finish(lambda: ran.append('finished'))
+    hooks.run(ran.append, 'after')
+    yield from net.until(lambda: 'after' in ran)
+    assert ran[-2:] == ['finished', 'after']  # on asyncio, it began at once
+
+
+@both_ways
 def test_stopping_does_not_wait_for_ever(memory):
     server, *_ = yield from users(memory, 'alice')
     ended = []

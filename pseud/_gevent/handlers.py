@@ -5,6 +5,7 @@ runs the calls that wait, in turn; when one of them blocks, the hub has another 
 go on with the rest.  Each call has a context of its own all the same.
 """
 
+from collections import deque
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ class HandlerPool:
         self.loop = backend.loop
         self.hub = gevent.get_hub()
         self.limit = limit
-        self.urgent: list[Handler] = []  # they wait for nobody
+        self.urgent: deque[Handler] = deque()  # they wait for nobody
         self.waiting = Turns()
         self.idle: list[_Worker] = []
         self.count = 0  # workers, idle ones included
@@ -72,9 +73,9 @@ class HandlerPool:
         Or until the hub has to get on.
         """
         backend, ring = self.backend, self.waiting.ring
-        urgent, self.urgent = self.urgent, []
-        for handler in urgent:
-            extra = greenlet(handler.run, self.hub)
+        urgent = self.urgent
+        while urgent:
+            extra = greenlet(urgent.popleft().run, self.hub)
             extra.switch(extra)
         self.until = backend.new_turn()
         while ring:
@@ -91,6 +92,8 @@ class HandlerPool:
                 break  # the first worker that gets free goes on
             worker.switch()  # comes back when it blocks, or has nothing left to do
         self.scheduled = False
+        if urgent:  # of the workers' doing
+            self.wake()
 
 
 class _Worker(greenlet):  # type: ignore[misc]
@@ -154,10 +157,12 @@ class Handler:
             self.job.succeeded(value)
 
     def cancel(self) -> None:
-        if self.greenlet is None:
-            self.pool.waiting.discard(self.job.peer, self)
-        else:
+        if self.greenlet is not None:
             self.pool.loop.run_callback(self._throw)
+        elif self.job.peer is not None:
+            self.pool.waiting.discard(self.job.peer, self)
+        elif self in self.pool.urgent:
+            self.pool.urgent.remove(self)
 
     def _throw(self) -> None:
         """In the hub: end the handler where it waits, unless it has ended meanwhile."""
