@@ -9,13 +9,14 @@ from ._core.wire import Buffer
 from ._values.arrays import ATTACHED
 from ._values.hashes import check_hashes
 from ._values.types import BASES
+from ._values.v1_dates import CODES, pack_date, read_date
 from ._values.writer import Writer
 from .errors import SerializationError
 from .packer import PackerV2
 
 __all__ = ['PackerV1']
 
-_PICKLES = range(123, 127)
+_DATES = frozenset(CODES.values())
 
 
 class WriterV1(Writer):
@@ -29,6 +30,9 @@ class WriterV1(Writer):
         own = self.own.get(cls)
         if own is not None:
             return msgpack.ExtType(own[0], own[1](value))
+        code = CODES.get(cls)
+        if code is not None:
+            return msgpack.ExtType(code, pack_date(value))
         if cls in ATTACHED:
             return bytes(value)
         for base, simplify in BASES.items():
@@ -42,8 +46,7 @@ class PackerV1(PackerV2):
     """Packs and unpacks for peers that speak protocol v1.
 
     Tuples travel as arrays and arrays arrive as tuples.  There are no marks: besides what
-    msgpack has, only the user's own types travel.  What v1 sends as a pickle (dates and
-    times) is refused both ways.
+    msgpack has, only dates and times, and the user's own types travel.
     """
 
     writer = WriterV1
@@ -70,8 +73,8 @@ class PackerV1(PackerV2):
         own = self._own_by_code.get(code)
         if own is not None:
             return own(data)
-        if code in _PICKLES:
-            raise ValueError(f'extension {code} of protocol v1 holds a pickle: refused')
+        if code in _DATES:
+            return read_date(code, data)
         return msgpack.ExtType(code, data)
 
 
