@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -39,6 +40,9 @@ IGNORED = -2
 # Seconds after which a connection that speaks must have been told of.  With several I/O
 # threads, one may tell when the other has read.
 BELATED = 1.0
+# Seconds that the address of a server that was stopped may take to be free again: libzmq
+# closes its sockets later, in a thread of its own.
+RELEASED = 0.2
 
 
 class ServerLink(SocketLink, ServerSide):
@@ -82,12 +86,17 @@ class ServerLink(SocketLink, ServerSide):
                 'inproc connections are never authenticated (ZMTP has no part in them): '
                 f'bind another endpoint, or use no security_plugin; not {endpoint!r}'
             )
-        try:
-            self.socket.bind(endpoint)
-        except zmq.ZMQError as error:
-            raise OSError(
-                error.errno, f'can not bind to {endpoint!r}: {error.strerror}'
-            ) from error
+        give_up = time.monotonic() + RELEASED
+        while True:
+            try:
+                self.socket.bind(endpoint)
+                break
+            except zmq.ZMQError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > give_up:
+                    raise OSError(
+                        error.errno, f'can not bind to {endpoint!r}: {error.strerror}'
+                    ) from error
+            time.sleep(0.001)
         bound = cast(bytes, self.socket.last_endpoint)
         return bound.rstrip(b'\0').decode()
 
