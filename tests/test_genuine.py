@@ -33,6 +33,13 @@ THEIRS = {'peer_public_key': SERVER_PUBLIC.encode()}
 THEIRS |= {'public_key': PUBLIC.encode(), 'secret_key': SECRET.encode()}
 
 VALUES = [None, True, -1, 1 << 40, 1.5, 'ü', b'\xff', (1, (2, ())), {'a': {'b': b'c'}}]
+VALUES += [
+    datetime.datetime(2024, 1, 2, 3, 4, 5, 6),
+    datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc),  # noqa: UP017
+    datetime.date(2024, 1, 2),
+    datetime.timedelta(-1, 2, 3),
+    datetime.timezone(datetime.timedelta(hours=1), 'x'),
+]
 
 
 class GenuineError(Exception):

@@ -303,7 +303,7 @@ class _Reader:
     def find(self, module: Any, name: Any) -> None:
         found = _NAMES.get((exactly(module, str), exactly(name, str)))
         if found is None:
-            raise ValueError(f'it asks for {f"{module}.{name}":.80}')
+            raise ValueError(f'it asks for {f"{module}.{name}"!r:.80}')
         self.push(found)
 
     def find_of_stack(self) -> None:

@@ -4,7 +4,9 @@ It is made of the examples and golden frames of other tests, and of what was fou
 fuzzing, or by thinking: ``found-`` passes, ``open-`` waits for a repair.
 """
 
+import hashlib
 import pathlib
+import pickle
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -18,6 +20,7 @@ from test_golden import V1_READ  # noqa: E402
 from test_golden import V2 as HEADS  # noqa: E402
 
 from pseud import UnknownValue, errors, remote  # noqa: E402
+from pseud._values.v1_dates import CODES  # noqa: E402
 
 CORPUS = HERE / 'corpus'
 MAX_SIZE = 4096
@@ -49,6 +52,12 @@ def inputs():
         'head_v2',
         join([b'\xdc\x00\x11' + b''.join(h[1:] for h in heads), *[b''] * 6]),
     )
+    for value in values:
+        code = CODES.get(type(value))
+        for protocol in (2, 3, 4) if code else ():
+            data = pickle.dumps(value, protocol)
+            yield 'dates_v1', bytes([code - 123]) + data
+            yield 'body_v1', msgpack.packb([[msgpack.ExtType(code, data)], {}])
     for payload, _ in V1_READ.values():
         yield 'payload_v1', join(payload[1:])
     for error in raised():
@@ -118,9 +127,10 @@ def main():
         (CORPUS / name).mkdir(parents=True, exist_ok=True)
         for path in (CORPUS / name).iterdir():
             path.unlink()
-    for number, (name, data) in enumerate(inputs()):
+    for name, data in inputs():
         if len(data) <= MAX_SIZE:
-            (CORPUS / name / f'{number:03}').write_bytes(data)
+            digest = hashlib.sha256(data).hexdigest()[:12]
+            (CORPUS / name / digest).write_bytes(data)
     for name, what, data in found():
         (CORPUS / name / what).write_bytes(data)
 

@@ -22,7 +22,7 @@ from pseud._core import v1, wire
 from pseud._core.endpoint import Endpoint
 from pseud._core.limits import Limits
 from pseud._core.peer import Peer
-from pseud._values import reader
+from pseud._values import reader, v1_dates
 from pseud.errors import PseudError, RemoteProtocolError, SerializationError
 from pseud.packer import PackerV2
 from pseud.packer_v1 import PackerV1
@@ -145,6 +145,18 @@ def body_v1(data):
     check(V1, data)
 
 
+def dates_v1(data):
+    """The pickles that are dates and times of v1; the first byte tells the type."""
+    code = 123 + (data[0] if data else 0) % 4
+    try:
+        value = v1_dates.read_date(code, data[1:])
+    except ValueError:
+        return
+    assert v1_dates.CODES[type(value)] == code
+    arrived = v1_dates.read_date(code, v1_dates.pack_date(value))
+    assert look(value) == look(arrived)
+
+
 # ---------------------------------------------------------------- messages
 
 
@@ -219,5 +231,13 @@ def load_v1(data):
 
 TARGETS = {
     target.__name__: target
-    for target in (head_v2, payload_v1, body_v2, body_v1, load_v2, load_v1)
+    for target in (
+        head_v2,
+        payload_v1,
+        body_v2,
+        body_v1,
+        dates_v1,
+        load_v2,
+        load_v1,
+    )
 }
