@@ -18,6 +18,7 @@ __all__ = [
     'find_bare',
     'is_registered',
     'may_travel',
+    'name_for_v1',
     'name_of',
     'register_exception',
 ]
@@ -217,6 +218,22 @@ def find_bare(name: str) -> str:
         if name in (cls.__name__, key.rpartition('.')[2])
     }
     return found.popitem()[1] if len(found) == 1 else name
+
+
+def name_for_v1(name: str) -> str:
+    """The name of an exception for a peer that speaks v1, for `v1.encode_error`.
+
+    pseud 1.x calls, in its reader, whatever ``builtins`` has by the name that comes, with a
+    text: that may end the reader, or the program.  What is not there by that name is an
+    ``Exception`` to it that tells the name.
+    """
+    bare = name.rpartition('.')[2]
+    cls = _BUILTIN.get(bare)
+    if cls is None:
+        return f'builtins.{bare}' if bare in vars(builtins) else name
+    if issubclass(cls, UnicodeError):  # its subclasses want five arguments
+        return 'UnicodeError'
+    return bare
 
 
 # ---------------------------------------------------------------- building

@@ -25,7 +25,16 @@ from .describe import (
     traceback_of,
 )
 from .packer import PackerV2
-from .raisable import FATE, MAX_NAME, build, find, find_bare, is_registered, name_of
+from .raisable import (
+    FATE,
+    MAX_NAME,
+    build,
+    find,
+    find_bare,
+    is_registered,
+    name_for_v1,
+    name_of,
+)
 
 __all__ = ['dump', 'load']
 
@@ -53,14 +62,16 @@ def dump(error: BaseException, packer: PackerV2, protocol: int, *, show: bool) -
         raise
     except BaseException as failure:  # nobody answers the caller otherwise
         name, why = (class_name(each) for each in (error, failure))
-        make = v1.encode_error if protocol == 1 else wire.error_body
-        return make(name, f'(no description: making it failed with {why})')
+        text = f'(no description: making it failed with {why})'
+        if protocol == 1:
+            return v1.encode_error(name_for_v1(name), text)
+        return wire.error_body(name, text)
 
 
 def _dump(error: BaseException, packer: PackerV2, protocol: int, show: bool) -> bytes:
     trace = traceback_of(error) if show else None
     if protocol == 1:
-        return v1.encode_error(name_of(error), text_of(error), trace)
+        return v1.encode_error(name_for_v1(name_of(error)), text_of(error), trace)
     fields, *others = _flatten(error, packer, chains=show)
     if trace is not None:
         fields['traceback'] = trace

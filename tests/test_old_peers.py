@@ -1,5 +1,6 @@
 """Protocol v1 with peers written by hand, as pseud 1.x would speak to us."""
 
+import builtins
 import pickle
 import uuid
 
@@ -9,6 +10,8 @@ import zmq
 from backends import scenario
 
 import pseud
+from pseud import raisable, remote
+from pseud.packer_v1 import PackerV1
 
 OK, HELLO, WORK, AUTHENTICATED, HEARTBEAT, ERROR, UNAUTHORIZED = (
     bytes([code]) for code in (1, 2, 3, 4, 6, 16, 17)
@@ -162,6 +165,45 @@ def test_hello_of_an_old_client(net):
         assert old.work('len', 'abc') == (OK, 3)
 
     yield net.thread(greet)
+
+
+HARMFUL = {
+    cls.__name__: cls
+    for cls in (
+        *(SystemExit, KeyboardInterrupt, GeneratorExit, BaseException, StopIteration),
+        *(StopAsyncIteration, SyntaxError, ExceptionGroup),
+        *(type(name, (Exception,), {}) for name in ('quit', 'print', '__import__')),
+    )
+}
+UNICODE = {
+    'UnicodeDecodeError': ('utf-8', b'x', 0, 1, 'why'),
+    'UnicodeEncodeError': ('utf-8', 'x', 0, 1, 'why'),
+    'UnicodeTranslateError': ('x', 0, 1, 'why'),
+}
+
+
+@pytest.mark.parametrize('cls', HARMFUL.values(), ids=HARMFUL)
+def test_names_of_exceptions_that_would_harm_an_old_peer(cls):
+    """1.x calls what ``builtins`` has of the name, with one text, in its reader."""
+    error = cls('both', [ValueError()]) if 'Group' in cls.__name__ else cls('why')
+    body = remote.dump(error, PackerV1(), 1, show=True)
+    name, _, _ = msgpack.unpackb(body)
+    assert name == f'builtins.{cls.__name__}'
+    assert not hasattr(builtins, name)
+    arrived = remote.load(body, PackerV1(), 1)
+    assert type(arrived).__name__ == cls.__name__
+
+
+def test_names_of_exceptions_that_an_old_peer_can_make():
+    known = [raisable.find(name) for name in vars(builtins) if raisable.find(name)]
+    assert len(known) > 50
+    for cls in known:
+        made = cls(*UNICODE.get(cls.__name__, ('why',)))
+        body = remote.dump(made, PackerV1(), 1, show=True)
+        name, message, _ = msgpack.unpackb(body)
+        there = getattr(builtins, name)
+        assert issubclass(cls, there)
+        assert isinstance(there(message), Exception)
 
 
 class Bomb:

@@ -121,10 +121,16 @@ def encode(message: Message, prefix: bytes) -> list[Buffer] | None:
 def encode_error(type_name: str, message: str, traceback: str | None = None) -> bytes:
     """The body of a v1 ERROR: class name, message, traceback text.
 
-    A function's own exception keeps its module where it could pass for one about the call.
+    Args:
+        type_name: the dotted name of the class, of which the last part travels; all of it
+            where that might pass for an error about the call itself, and where it is one
+            of ``builtins``: see `raisable.name_for_v1`.
     """
     name = type_name.rpartition('.')[2]
-    if name in _FATES and type_name not in (name, f'pseud.{name}'):
+    module = type_name.partition('.')[0]
+    if module == 'builtins' or (
+        name in _FATES and type_name not in (name, f'pseud.{name}')
+    ):
         name = type_name
     return _pack((name, message, traceback or ''))
 

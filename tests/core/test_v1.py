@@ -152,6 +152,12 @@ def test_errors():
         'why',
         'Traceback',
     ]
+    # 1.x would make one of `builtins` by that name
+    assert msgpack.unpackb(v1.encode_error('builtins.SystemExit', '1')) == [
+        'builtins.SystemExit',
+        '1',
+        '',
+    ]
 
 
 @pytest.mark.parametrize(
