@@ -56,7 +56,7 @@ def watch(
     """
     address = f'inproc://pseud-monitor-{next(_numbers)}'
     socket.monitor(address, wanted)
-    monitor = context.socket(zmq.PAIR)
+    monitor = context.socket(zmq.PAIR, socket_class=zmq.Socket)
     monitor.rcvhwm = 0
     monitor.linger = 0
     monitor.connect(address)

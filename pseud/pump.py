@@ -229,7 +229,7 @@ def open_socket(
     context: 'zmq.Context[zmq.Socket[bytes]]', kind: int, settings: Settings, auth: Any
 ) -> 'zmq.Socket[bytes]':
     """A socket with the options that all of ours have."""
-    socket = context.socket(kind)
+    socket = context.socket(kind, socket_class=zmq.Socket)
     socket.linger = int(settings.linger * 1000)
     socket.sndhwm, socket.rcvhwm = SENDING, ARRIVING
     socket.maxmsgsize = settings.limits.max_message + HEAD_ROOM

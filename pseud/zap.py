@@ -154,7 +154,7 @@ class _Handler:
         self.answers: deque[tuple[_Request, Outcome]] = deque()
         self.stopping = False
         self.ended = allocate_lock()
-        self.socket = context.socket(zmq.ROUTER)
+        self.socket = context.socket(zmq.ROUTER, socket_class=zmq.Socket)
         self.socket.linger = 0
         try:
             self.socket.bind(ADDRESS)

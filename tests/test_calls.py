@@ -5,6 +5,7 @@ import math
 import zoneinfo
 
 import pytest
+import zmq.asyncio
 from backends import scenario
 
 import pseud
@@ -314,3 +315,14 @@ def test_bad_addresses(net):
     with pytest.raises(ValueError, match='not connected'):
         server.disconnect('tcp://127.0.0.1:1')
     yield from ()
+
+
+@scenario
+def test_a_context_whose_sockets_are_others(net):
+    """As programs of pseud 1.x pass it; ours are plain sockets all the same."""
+    plain, net.context = net.context, zmq.asyncio.Context(net.context)
+    server, address = net.serve(security_plugin='trusted_peer')  # with a ZAP handler
+    server.register_rpc(len)
+    client = net.user(address, 'alice')
+    net.context = plain
+    assert (yield client.len('abc')) == 3
