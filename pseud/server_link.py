@@ -3,11 +3,11 @@
 import errno
 import os
 import socket
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import zmq
+from zmq.backend import zmq_poll
 
 from . import monitor, zap
 from ._core.peer import Peer
@@ -40,9 +40,9 @@ IGNORED = -2
 # Seconds after which a connection that speaks must have been told of.  With several I/O
 # threads, one may tell when the other has read.
 BELATED = 1.0
-# Seconds that the address of a server that was stopped may take to be free again: libzmq
-# closes its sockets later, in a thread of its own.
-RELEASED = 0.2
+# Milliseconds that the address of a server that was stopped may take to be free again:
+# libzmq closes its sockets later, in a thread of its own.
+RELEASED = 200
 
 
 class ServerLink(SocketLink, ServerSide):
@@ -86,17 +86,16 @@ class ServerLink(SocketLink, ServerSide):
                 'inproc connections are never authenticated (ZMTP has no part in them): '
                 f'bind another endpoint, or use no security_plugin; not {endpoint!r}'
             )
-        give_up = time.monotonic() + RELEASED
-        while True:
+        for left in reversed(range(RELEASED)):
             try:
                 self.socket.bind(endpoint)
                 break
             except zmq.ZMQError as error:
-                if error.errno != errno.EADDRINUSE or time.monotonic() > give_up:
+                if error.errno != errno.EADDRINUSE or not left:
                     raise OSError(
                         error.errno, f'can not bind to {endpoint!r}: {error.strerror}'
                     ) from error
-            time.sleep(0.001)
+            zmq_poll([], 1)  # a sleep that switches to no greenlet
         bound = cast(bytes, self.socket.last_endpoint)
         return bound.rstrip(b'\0').decode()
 
