@@ -285,6 +285,86 @@ def test_its_server_is_killed(net, old):
     yield from net.raises(pseud.PeerLostError, call)
 
 
+@both_ways
+def test_a_call_back_that_its_server_waits_for_in_vain(net, old):
+    """It reads nothing while a function of it runs; and what is late ends its reading."""
+    address = yield old("serve(security_plugin='plain', timeout=1)")
+    client = net.user(address, 'alice', 'secret', protocol=1)
+    register(client, net)
+    assert (yield client.add(1)) == 1
+    yield from net.raises(TimeoutError, client.ask(b'alice', 'same', 1))
+    hurried = client.with_options(timeout=0.5)
+    yield from net.raises(pseud.TimeoutError, hurried.add(2), match='may have run')
+
+
+@both_ways
+def test_names_of_exceptions_that_would_end_it(net, old):
+    """It calls whatever Python has by the name that comes."""
+    server, address = net.serve(security_plugin='trusted_peer')
+    register(server, net)
+
+    def fail_as(name):
+        raise errors[name]
+
+    try:
+        b'\xff'.decode()
+    except UnicodeDecodeError as error:
+        undecodable = error
+    named_so = type('SystemExit', (Exception,), {})('by chance')
+    errors = {'UnicodeDecodeError': undecodable, 'SystemExit': named_so}
+    errors['StopIteration'] = StopIteration(1)
+    server.register_rpc(fail_as)
+    yield old('connect({address}, **{plain})', address=address, plain=PLAIN)
+    for name, known in {
+        'UnicodeDecodeError': 'UnicodeError',
+        'StopIteration': 'builtins.StopIteration',
+        'SystemExit': 'builtins.SystemExit',
+    }.items():
+        with pytest.raises(GenuineError, match=known):
+            yield old('client.fail_as({name})', name=name)
+    assert (yield old('client.add(1)')) == 1
+    assert (yield server.send_to('alice').add(2)) == 2
+
+
+@both_ways
+def test_results_that_end_a_client_of_it(net, old):
+    """Nothing of it arrives from then on; who is another is none the worse."""
+    server, address = net.serve(security_plugin='trusted_peer', timeout=0.5)
+    yield old('connect({address}, **{plain})', address=address, plain=PLAIN)
+    bob = net.user(address, 'bob')
+    register(bob, net)
+    bob.start()
+    yield from net.until(lambda: len(server.peers) == 2)
+    error = yield from net.raises(pseud.TimeoutError, server.send_to('alice').odd())
+    assert 'may have run' in str(error)
+    outcomes = yield server.send_to_many(['alice', 'bob']).add(1, 2)
+    assert outcomes['bob'] == 3
+    assert isinstance(outcomes['alice'], pseud.TimeoutError)
+
+
+@both_ways
+def test_late_replies_to_its_client(net, old):
+    """They end its reader, and nothing here."""
+    server, address = net.serve(security_plugin='trusted_peer', timeout=0.5)
+    register(server, net)
+    due = net.event()
+
+    @server.register_rpc
+    @net.handler
+    def wait():
+        yield due.wait()
+
+    plain = {**PLAIN, 'timeout': 0.1}
+    yield old('connect({address}, **{plain})', address=address, plain=plain)
+    for _ in range(2):
+        with pytest.raises(GenuineError, match='TimeoutError'):
+            yield old('client.wait()')
+        due.set()  # the second is answered at once
+    yield from net.raises(pseud.TimeoutError, server.send_to('alice').add(1))
+    yield old('connect({address}, **{plain})', address=address, plain=PLAIN)  # again
+    assert (yield old('client.add(1)')) == 1
+
+
 # ---------------------------------------------------------------- who they are
 
 
@@ -436,6 +516,31 @@ def test_a_rolling_upgrade(net, old):
                 assert (yield upgraded[user_id].same((at, user_id))) == (at, user_id)
             else:
                 assert (yield old('tasks[{at}].same({at})', at=at)) == at
+
+
+@both_ways
+def test_the_server_is_upgraded_first(net, old):
+    """At the address of one of 1.0.1, whose clients stay as they are."""
+    address = yield old("serve(security_plugin='plain')")
+    plain = {**PLAIN, 'timeout': 1}
+    yield old('connect({address}, **{plain})', address=address, plain=plain)
+    ours = net.user(address, 'bob', 'secret', protocol=1)
+    register(ours, net)
+    assert (yield old('client.add(1)')) == 1
+    yield old('server.stop()')
+    users = {'alice': 'secret', 'bob': 'secret'}
+    server = net.server(security_plugin='plain', passwords=users)
+    register(server, net)
+    server.bind(address)
+    ours.start()
+    yield from net.until(lambda: not missing(server, 'bob'))
+    assert (yield ours.add(2)) == 2
+    answer = None
+    while answer != 3:  # its first attempts may go to the old connection, and be lost
+        answer = yield from net.outcome(old('client.add(3)'))
+        assert answer == 3 or isinstance(answer, GenuineError), answer
+    outcomes = yield server.send_to_many(users).same(VALUES)
+    assert outcomes == dict.fromkeys(users, tuple(VALUES))
 
 
 def missing(server, user_id):
