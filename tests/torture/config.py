@@ -7,6 +7,7 @@ import time
 import zmq
 
 __all__ = [
+    'GATEWAYS',
     'STRANGER',
     'STRANGERS',
     'SYNC',
@@ -32,6 +33,8 @@ SERVERS = [
     ('curve', 'trusted_curve'),
     ('login', 'untrusted_curve'),
 ]
+# Gateways, and what they pass calls on to; the second makes a chain with the first.
+GATEWAYS = {'g0': ['s0', 's1'], 'g1': ['g0']}
 
 
 def make(directory, *, backend, seed, rate, servers, processes, clients, threads):
@@ -59,6 +62,9 @@ def make(directory, *, backend, seed, rate, servers, processes, clients, threads
     for at in servers:
         service, plugin = SERVERS[at]
         config['servers'][f's{at}'] = {'service': service, 'plugin': plugin, **_keys()}
+    real = list(config['servers'])
+    for name in GATEWAYS:
+        config['servers'][name] = {'service': 'plain', 'plugin': 'plain', **_keys()}
     services = sorted({server['service'] for server in config['servers'].values()})
     places = [f'c{number}' for number in range(processes) for _ in range(clients)]
     for number, place in enumerate([*places, *[SYNC] * threads]):
@@ -71,8 +77,16 @@ def make(directory, *, backend, seed, rate, servers, processes, clients, threads
             'protocol': 1 if service == 'plain' and number % 5 == 0 else 2,
             **_keys(),
         }
+    for place, behind in GATEWAYS.items():
+        config['users'][f'u-{place}'] = {
+            'place': place,
+            'service': 'plain',
+            'password': f'secret of {place}',
+            'protocol': 2,
+            'servers': [name for name in behind if name in config['servers']],
+        }
     config['places'] = sorted(set(places))
-    config['narrow'] = [*config['servers'], *config['places']][1::2]
+    config['narrow'] = [*real, *config['places']][1::2]
     config['stranger'] = {'password': f'secret of {STRANGER}', **_keys()}
     return config
 
@@ -104,6 +118,9 @@ def server_settings(config, name):
     else:
         passwords = {user: settings['password'] for user, settings in users.items()}
         settings['passwords'] = passwords
+    settings['trusted_proxies'] = [
+        user for user, its in users.items() if its.get('place') in config['servers']
+    ]
     if plugin != 'plain':
         settings['secret_key'] = server['secret']
     return server['service'], settings

@@ -169,7 +169,7 @@ class Faults:
             self.after(0.2, 5, lambda: member.state == FROZEN and member.kill())
 
 
-_KINDS = {'s': 'server', 'c': 'clients'}
+_KINDS = {'s': 'server', 'c': 'clients', 'g': 'gateway'}
 
 # How often each happens, in proportion.
 FAULTS = {

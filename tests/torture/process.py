@@ -26,7 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / 'fuzz')]
 
 import zmq  # noqa: E402
-from config import STRANGERS, SYNC, read  # noqa: E402
+from config import GATEWAYS, STRANGERS, SYNC, read  # noqa: E402
 from drivers import DRIVERS  # noqa: E402
 from journal import Journal  # noqa: E402
 from zmq.utils.garbage import gc as garbage  # noqa: E402
@@ -92,6 +92,8 @@ class Process:
             from sync_callers import SyncCallers as Role
         elif self.name == STRANGERS:
             from strangers import Strangers as Role
+        elif self.name in GATEWAYS:
+            from gateways import TorturedGateway as Role
         elif self.name in self.config['servers']:
             from servers import TorturedServer as Role
         else:

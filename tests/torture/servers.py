@@ -1,7 +1,5 @@
 """A server of the torture run: it is called, and calls its clients."""
 
-import os
-
 from calls import Calls, plan
 from config import STRANGER, SYNC, server_settings
 from functions import Functions
@@ -34,8 +32,7 @@ class TorturedServer(LoopRole):
     def open(self):
         server = self.driver.Server(self.service, context=self.context, **self.settings)
         self.server = server
-        Functions(self.calls, server=True).register(server)
-        server.register_rpc(os.getpid, name='pid')
+        self.register()
 
         @server.on_join
         def joined(peer):
@@ -48,6 +45,10 @@ class TorturedServer(LoopRole):
         server.bind(self.address)
         server.start()
         yield None
+
+    def register(self):
+        """Let clients call functions."""
+        Functions(self.calls, server=True).register(self.server)
 
     def act(self):
         server, calls, rng = self.server, self.calls, self.rng

@@ -193,10 +193,10 @@ class World:
         """Tell users where to connect: past a relay, or one in four directly."""
         servers = self.config['servers']
         for number, user in enumerate(self.config['users'].values()):
-            names = [
+            names = user.get('servers') or [
                 name for name in servers if servers[name]['service'] == user['service']
             ]
-            if number % 3:  # the others go to all of them
+            if 'servers' not in user and number % 3:  # the others go to all of them
                 names = [names[number % len(names)]]
             user['servers'] = names
             user['endpoints'] = []
