@@ -1,33 +1,23 @@
-"""`Client` and `Server` as users see them; the engine does the work."""
+"""What clients and servers have in common, as users see it; the engine does the work."""
 
 import abc
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar, overload
-
-from zope.interface import implementer
 
 from . import registry as registry_module
 from ._version import AGENT
-from .caller import Caller, CallsFunctions
 from .engine import Engine
 from .errors import UsageError
-from .expel import expel
-from .exposure import warn_client, warn_server
 from .hooks import Joined, Left
-from .interfaces import IClient, IServer
-from .many import ManyCaller, ServerCaller
-from .peers import RemotePeer
 from .registry import create_local_registry
 from .settings import Settings
 from .signals import Signals
 
-__all__ = ['BaseClient', 'BaseRPC', 'BaseServer']
+__all__ = ['GRACE', 'BaseRPC']
 
 # Seconds that `stop` lets running functions go on.
 GRACE = 5.0
-
-_UNSET: Any = object()
 
 F = TypeVar('F', bound=Callable[..., Any])
 J = TypeVar('J', bound=Joined)
@@ -231,184 +221,3 @@ class BaseRPC(abc.ABC):
                 if not engine.closed:
                     engine.backend.run_until(engine.ending.stop(0))
                 raise
-
-
-@implementer(IClient)
-class BaseClient(CallsFunctions, BaseRPC):
-    """Connects to servers and calls them: ``client.some.function(1, 2)``.
-
-    Attributes that are not defined here are remote functions.  Functions registered with
-    `register_rpc` may be called by the server.
-    """
-
-    _is_server = False
-
-    def __init__(self, name: str = '', **settings: Any) -> None:
-        super().__init__(name, **settings)
-        self.settings.check_client()
-        self._caller = Caller(self._engine, self.settings.timeout)
-
-    def connect(self, endpoint: str) -> None:
-        """Connect to a server, now or as soon as it is there; again when it was lost.
-
-        Args:
-            endpoint: ØMQ address, ``tcp://host:port``, ``ipc://path``, ``inproc://name``.
-                May be called for several: calls go to the least busy one.
-
-        Raises:
-            ValueError: it is no address.
-        """
-        self._attach_if_running()
-        link = self._engine.client_link(endpoint)
-        if link.exposed:
-            warn_client(endpoint, self._engine.auth, self.settings)
-
-    def disconnect(self, endpoint: str) -> None:
-        """Close the connection to ``endpoint``; calls under way there fail.
-
-        Raises:
-            ValueError: there is none.
-        """
-        self._engine.close_link(endpoint)
-
-    def bind(self, endpoint: str) -> None:
-        """Clients connect.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError(
-            'a Client connects and a Server binds; either may call the other. '
-            'call("bind", ...) calls a remote function of that name'
-        )
-
-    def send_to(self, user_id: str) -> Caller:
-        """Only servers have several peers.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError('a Client calls its server: client.function(...)')
-
-
-@implementer(IServer)
-class BaseServer(BaseRPC):
-    """Is called by clients, and calls them: ``server.send_to('alice').function()``."""
-
-    _is_server = True
-
-    def __init__(self, name: str = '', **settings: Any) -> None:
-        super().__init__(name, **settings)
-        if self.settings.protocol != 2:
-            raise ValueError(
-                'a Server speaks every protocol version with whoever speaks it; '
-                'protocol= is for clients'
-            )
-        auth = self._engine.auth
-        if self.settings.trusted_proxies and not auth.identifies:
-            raise ValueError(
-                f'security_plugin {auth.name!r} gives clients no user id, so that '
-                "trusted_proxies can not be told from others: take 'trusted_curve', for "
-                'instance'
-            )
-        self._caller = ServerCaller(self._engine, self.settings.timeout)
-
-    def bind(self, endpoint: str) -> str:
-        """Listen.
-
-        Args:
-            endpoint: ØMQ address; ``tcp://127.0.0.1:*`` chooses a free port.
-
-        Returns:
-            The address that was bound, with its port.
-
-        Raises:
-            OSError: it can not be.
-        """
-        self._attach_if_running()
-        link = self._engine.server_link()
-        bound = link.bind(endpoint)
-        if link.exposed:
-            warn_server(endpoint, self._engine.auth)
-        return bound
-
-    def connect(self, endpoint: str) -> None:
-        """Serve the clients of an ØMQ device (``zmq.proxy``) there.
-
-        Raises:
-            ValueError: it is no address.
-        """
-        self._attach_if_running()
-        self._engine.server_link().connect(endpoint)
-
-    def disconnect(self, endpoint: str) -> None:
-        """Undo `connect`.
-
-        Raises:
-            ValueError: it is not connected there.
-        """
-        self._engine.server_link().disconnect(endpoint)
-
-    @property
-    def peers(self) -> list[RemotePeer]:
-        """Who is connected now, in the order they came; a list of its own."""
-        return list(self._engine.roster.members.values())
-
-    def send_to(self, user: str | RemotePeer) -> Caller:
-        """The functions of a connected client.
-
-        Args:
-            user: its user id, as the authentication of its connection knows it; if
-                several connections have it, the latest is called.  Or one of `peers`:
-                exactly that connection.
-
-        Raises:
-            TypeError: it is neither.
-            UsageError: it is a peer of another server.
-        """
-        return self._caller.send_to(user)
-
-    def send_to_many(self, users: Iterable[str | RemotePeer]) -> ManyCaller:
-        """The functions of many clients, called at once.
-
-        A call has one result: a dict of what it returned for each user, or of the
-        exception instance that it failed with there; in the order of ``users``.  It is
-        there when the last of them is, and is never an exception itself.  To cancel it
-        cancels all the calls.
-
-        Args:
-            users: as `send_to` takes them; the keys of the dict.
-
-        Raises:
-            TypeError, UsageError: as `send_to` does.
-        """
-        return self._caller.send_to_many(users)
-
-    def expel(
-        self, user: str | RemotePeer, reason: str = 'expelled by the server'
-    ) -> int:
-        """End the connections of a user, or one of them.
-
-        Its calls are cancelled, calls to it fail; it is told the reason, and soon after
-        the connection is closed.  A pseud client connects again and is authenticated
-        anew: who is to stay away must be refused there.
-
-        Args:
-            user: a user id, or one of `peers`.
-            reason: text for the client's exceptions and the log.
-
-        Returns:
-            How many connections that were.
-
-        Raises:
-            TypeError: ``user`` is neither.
-        """
-        return expel(self._engine, user, reason)
-
-    def with_options(self, *, timeout: float | None = _UNSET) -> ServerCaller:
-        """This server with settings of its own; an immutable view.
-
-        Args:
-            timeout: seconds a call may take, None for ever.
-        """
-        return self._caller.with_options(timeout=timeout)

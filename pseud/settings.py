@@ -118,6 +118,27 @@ class Settings:
         if self.trusted_proxies:
             raise ValueError('trusted_proxies are for servers: clients connect to them')
 
+    def check_server(self, auth: Any) -> None:
+        """See that these are settings of a server.
+
+        Args:
+            auth: its authentication plugin.
+
+        Raises:
+            ValueError: they choose a protocol, or trust peers that have no name.
+        """
+        if self.protocol != 2:
+            raise ValueError(
+                'a Server speaks every protocol version with whoever speaks it; '
+                'protocol= is for clients'
+            )
+        if self.trusted_proxies and not auth.identifies:
+            raise ValueError(
+                f'security_plugin {auth.name!r} gives clients no user id, so '
+                "that trusted_proxies can not be told from others: take 'trusted_curve', "
+                'for instance'
+            )
+
 
 def is_number(value: Any) -> bool:
     """Whether it is an int or a float; True and False are neither."""

@@ -16,7 +16,7 @@ import zmq
 from backends import PATIENCE, scenario
 from peers import RawServer
 from test_failure import SHORT, nobody, start_server, times_out, waiting
-from test_life import bind, stop
+from test_life import stop
 from test_register import restrict
 
 import pseud
@@ -169,7 +169,7 @@ def test_nobody_was_there(net):
         outcome = yield from net.outcome(client.with_options(timeout=SHORT).run())
     server = net.server()
     runs = Runs(net, server)
-    yield from bind(net, server, address)
+    assert server.bind(address) == address
     return outcome, (yield from afterwards(client, runs))
 
 
@@ -276,7 +276,7 @@ def test_this_side_stopped(net):
         outcome = yield from net.outcome(waits)
     server = net.server()
     runs = Runs(net, server)
-    yield from bind(net, server, address)
+    assert server.bind(address) == address
     return outcome, (yield from afterwards(net.client(address), runs))
 
 

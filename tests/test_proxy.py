@@ -382,7 +382,7 @@ class OnlyAlice:
     def __init__(self, rpc_call):
         self.public = rpc_call.name.startswith('public')
 
-    def test(self, user_id=None):
+    def test(self, *args, user_id=None, **kwargs):
         return self.public or user_id == 'alice'
 
 

@@ -28,6 +28,7 @@ LAYERS = [
     'logins sync',
     'engine',
     'rpc',
+    'client server',
     '_tornado _gevent',
     '_binding',
     'testing',

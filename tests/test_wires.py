@@ -315,4 +315,4 @@ def test_an_idle_connection_that_is_corrupt(net):
         relay.corrupt(towards)
         yield from net.until(lambda: not relay.connections)
         relay.accept()
-        assert (yield alice.whoami()) == 'alice'
+        assert (yield from at_last(net, alice.whoami)) == 'alice'

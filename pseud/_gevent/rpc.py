@@ -3,8 +3,10 @@
 import signal
 from typing import Any
 
+from ..client import BaseClient
 from ..current import CURRENT
-from ..rpc import GRACE, BaseClient, BaseRPC, BaseServer
+from ..rpc import GRACE, BaseRPC
+from ..server import BaseServer
 from .backend import GeventBackend, Result
 
 __all__ = ['Client', 'Server']

@@ -6,7 +6,9 @@ from typing import Any
 
 from tornado.ioloop import IOLoop
 
-from ..rpc import GRACE, BaseClient, BaseRPC, BaseServer
+from ..client import BaseClient
+from ..rpc import GRACE, BaseRPC
+from ..server import BaseServer
 from .backend import TornadoBackend, current_loop
 
 __all__ = ['Client', 'Server']
