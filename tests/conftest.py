@@ -71,6 +71,12 @@ def program():
         each.close()
 
 
+def pytest_collection_finish():
+    """What all tests share is no garbage: the look for that after each of them is short."""
+    gc.collect()
+    gc.freeze()
+
+
 class Logs(logging.Handler):
     """Every record of WARNING and above; errors fail the test that does not expect any.
 
