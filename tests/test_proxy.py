@@ -1,6 +1,7 @@
 """Calls that a server passes on to where their functions are, and back."""
 
 import contextlib
+import signal
 
 import msgpack
 import pytest
@@ -855,3 +856,30 @@ def test_settings_that_make_no_sense(backend, settings, kind, why):
 def test_clients_trust_no_proxies(backend):
     with pytest.raises(ValueError, match='for servers'):
         backend.Client('service', trusted_proxies=['gateway'])
+
+
+GATEWAY = """
+import os
+from pseud import Client, Server
+
+back = Client('service')
+back.connect(os.environ['ADDRESS'])
+server = Server('gateway', proxy_to=back)
+say(server.bind('tcp://127.0.0.1:*'))
+server.serve_forever()
+"""
+
+
+@both_ways
+def test_a_program_that_is_a_gateway(net, program):
+    """It has no loop but that of `serve_forever`, which is for the client, too."""
+    server, address = net.serve()
+    server.register_rpc(len)
+    env = {'ADDRESS': address}
+    if net.driver.name == 'gevent':
+        env['NO_TORNADO'] = '1'
+    gateway = program(GATEWAY, env=env)
+    client = net.client((yield net.thread(gateway.line)), name='gateway')
+    assert (yield client.len('abc')) == 3
+    gateway.signal(signal.SIGTERM)
+    assert (yield net.thread(gateway.wait)) == 0

@@ -1,6 +1,7 @@
 """`Client` and `Server` for asyncio and tornado."""
 
 import asyncio
+import contextlib
 import signal
 from typing import Any
 
@@ -59,15 +60,16 @@ class _TornadoRPC(BaseRPC):
         return None
 
     def _run(self, drain_on: tuple[signal.Signals, ...], grace: float) -> None:
-        if self._io_loop is not None:
-            self._serve(drain_on=drain_on, grace=grace)
-            return
-        if _has_loop():  # the program made one, and may have callbacks there
-            self._io_loop = IOLoop.current()
-            self._serve(drain_on=drain_on, grace=grace)
-            return
-        with asyncio.Runner() as runner:
-            self._io_loop = runner.get_loop()
+        with contextlib.ExitStack() as stack:
+            if self._io_loop is None:
+                if _has_loop():  # the program made one, and may have callbacks there
+                    self._io_loop = IOLoop.current()
+                else:
+                    self._io_loop = stack.enter_context(asyncio.Runner()).get_loop()
+            behind = self.settings.proxy_to
+            while behind is not None and behind._io_loop is None:
+                behind._io_loop = self._io_loop
+                behind = behind.settings.proxy_to
             self._serve(drain_on=drain_on, grace=grace)
 
     async def __aenter__(self) -> Any:
