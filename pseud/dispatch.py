@@ -75,7 +75,8 @@ class Job(InboundCall):
         try:
             if home.settings.trusted_proxies:
                 user_id = self.user_id
-            if home.proxy is not None or self.route is not None:
+            route = self.route
+            if home.proxy is not None or (route is not None and route.to):
                 elsewhere = find_home(self)
                 if isinstance(elsewhere, Forward):
                     return elsewhere.start, (), {}

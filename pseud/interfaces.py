@@ -115,6 +115,7 @@ class IBackend(Interface):
     """
 
     name = Attribute("'tornado' or 'gevent'")
+    loop = Attribute('the event loop that it is about; two may be about one')
     cooperative = Attribute('whether a function that waits lets others run meanwhile')
 
     def running():

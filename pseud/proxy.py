@@ -54,6 +54,7 @@ class Proxy:
         self.target = target
         self.relatives: dict[bytes, Engine] = {}
         self.loops = Seldom()
+        self._any = self._stand_in('')  # for what does not depend on the name
 
     def close(self) -> None:
         """Pass nothing on any more."""
@@ -70,7 +71,7 @@ class Proxy:
             or target.server
             or (job.route is not None and job.route.to)
             or is_known(self.engine.registry, job.name)
-            or not self._stand_in(job.name).admits_all
+            or not self._any.admits_all
         ):
             return False
         job.handle = Forward(job, target)
@@ -162,12 +163,19 @@ def _find_out(job: 'Job') -> 'Engine':
     return home
 
 
-def _check_loop(target: 'Engine') -> None:
-    """Return if a client or server works in the loop that runs here.
+def _check_loop(target: 'Engine', engine: 'Engine') -> None:
+    """Return if a client or server works in the loop that runs here, that of ``engine``.
 
     Raises:
         UsageError: it was stopped, or works elsewhere.
     """
+    backend = target.backend
+    if (
+        not target.closed
+        and backend is not None
+        and backend.loop is engine.backend.loop
+    ):
+        return
     guard = target.guard
     if guard is None or target.closed or guard.thread != get_ident():
         target.attach()
@@ -201,7 +209,7 @@ class Forward:
         if job.done:  # while a predicate was asked
             return self
         try:
-            _check_loop(target)
+            _check_loop(target, job.engine)
             protocol = target.settings.protocol if peer is None else peer.protocol
             body, buffers = job.body, job.buffers
             if protocol != job.protocol:
@@ -231,9 +239,19 @@ class Forward:
             ServiceNotFoundError: it has been here before.
         """
         job, target = self.job, self.target
-        engine = job.engine
+        engine, peer = job.engine, job.peer
         uid = engine.core.uid_prefix
-        came, _, to = job.route or Route()
+        relatives = engine.family().relatives
+        if target.core.uid_prefix not in relatives:
+            relatives[target.core.uid_prefix] = target
+            target.family().relatives[uid] = engine
+        user_id = job.user_id
+        if job.route is None:
+            stated = peer.stated
+            if stated is None or stated.user_id != user_id:
+                stated = peer.stated = Route((engine.roster.hop(peer),), user_id)
+            return stated
+        came, _, to = job.route
         if len(came) >= MAX_HOPS or any(hop[:SELF] == uid for hop in came):
             if count := engine.family().loops():
                 logger.warning(
@@ -246,9 +264,7 @@ class Forward:
                 f'there is no function {job.name!r}: the call went round in a loop of '
                 f'proxies, {len(came)} so far'
             )
-        engine.family().relatives[target.core.uid_prefix] = target
-        target.family().relatives[uid] = engine
-        return Route((*came, engine.roster.hop(job.peer)), job.user_id, to[:-1])
+        return Route((*came, engine.roster.hop(peer)), user_id, to[:-1])
 
     # ------------------------------------------------------ as the result of a call
 

@@ -40,7 +40,7 @@ from .presence import part_from, tell
 from .receive import receive, receive_messages
 from .route import Route
 from .waiting import Waiting, choose, fail_waiting, send_waiting, withdraw
-from .wire import Buffer
+from .wire import Buffer, Message
 
 __all__ = ['Endpoint']
 
@@ -273,13 +273,17 @@ class Endpoint:
             self.waiting.add(call_id, name, body, buffers, size, route)
         else:
             peer.in_flight += 1
-            if size < wire.LARGE and not buffers and route is None:
+            if size < wire.LARGE and not buffers:
                 if timeout is None or timeout > _DECADES:
                     ms = None
                 else:
                     ms = int(timeout * 1000) + 1
-                call = (wire.CALL, call_id, 0, body, name, ms)
-                enqueue(self, peer, call, size + len(name))
+                size += len(name)
+                call: Message = (wire.CALL, call_id, 0, body, name, ms)
+                if route is not None:
+                    size += route.size
+                    call = (*call, route)
+                enqueue(self, peer, call, size)
             else:
                 self.send_call(peer, call_id, name, body, buffers, timeout, route)
         return call_id

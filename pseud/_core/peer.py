@@ -45,6 +45,7 @@ class Peer:
         inbound: its calls that run here, by their id.
         large: bytes of the large ones among them.
         hop: what stands for it where its calls are passed on to; empty before.
+        stated: the route of its own calls that are passed on, once there was one.
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class Peer:
         'ready',
         'rejected',
         'stale',
+        'stated',
         'taken',
         'user_id',
         'view',
@@ -137,6 +139,7 @@ class Peer:
         self.inbound: dict[Any, InboundCall] = {}
         self.large = 0
         self.hop = b''
+        self.stated: Route | None = None
         self.max_calls = limits.max_calls_per_peer
         self.max_message = limits.max_message
 

@@ -18,6 +18,8 @@ SELF = 8  # and of those, the ones that stand for the proxy itself
 MAX_HOPS = 16
 MAX_USER_ID = 1024  # characters
 
+_NO_HOPS = f'a route is not an array of at most {MAX_HOPS} hops of {HOP} bytes'
+
 
 class Route(NamedTuple):
     """What a proxy states about a call.
@@ -50,14 +52,11 @@ def read_route(value: Any) -> Route | None:
         raise RemoteProtocolError('the route of a call is not an array of three')
     came, user_id, to = value[:3]
     for hops in (came, to):
-        if (
-            type(hops) is not tuple
-            or len(hops) > MAX_HOPS
-            or not all(type(hop) is bytes and len(hop) == HOP for hop in hops)
-        ):
-            raise RemoteProtocolError(
-                f'a route is not an array of at most {MAX_HOPS} hops of {HOP} bytes'
-            )
+        if type(hops) is not tuple or len(hops) > MAX_HOPS:
+            raise RemoteProtocolError(_NO_HOPS)
+        for hop in hops:
+            if type(hop) is not bytes or len(hop) != HOP:
+                raise RemoteProtocolError(_NO_HOPS)
     if user_id is not None and (type(user_id) is not str or len(user_id) > MAX_USER_ID):
         raise RemoteProtocolError('the user id of a route is not a str, or too long')
     return Route(came, user_id, to)
