@@ -46,6 +46,7 @@ class Peer:
         large: bytes of the large ones among them.
         hop: what stands for it where its calls are passed on to; empty before.
         stated: the route of its own calls that are passed on, once there was one.
+        came_by: the route that it stated last, of a call that it has passed on.
     """
 
     __slots__ = (
@@ -54,6 +55,7 @@ class Peer:
         'away',
         'blocked',
         'by_device',
+        'came_by',
         'closed',
         'dirty',
         'gone',
@@ -140,6 +142,7 @@ class Peer:
         self.large = 0
         self.hop = b''
         self.stated: Route | None = None
+        self.came_by: Route | None = None
         self.max_calls = limits.max_calls_per_peer
         self.max_message = limits.max_message
 

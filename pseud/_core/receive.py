@@ -204,7 +204,10 @@ def _on_call(
         introduce(endpoint, peer, events)
     call = endpoint.make_call(peer, call_id, name, body, buffers, deadline)
     if len(message) > 6:
-        call.route = read_route(message[6])
+        route = message[6]
+        if route != peer.came_by:  # a proxy states the same for calls of one client
+            peer.came_by = read_route(route)
+        call.route = peer.came_by
     _admit_call(endpoint, peer, call, events)
 
 
